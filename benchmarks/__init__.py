@@ -1,0 +1,1 @@
+"""What is measured: benchmarks, jobs, results, verdicts, tables and pages."""

@@ -1,0 +1,131 @@
+"""The protocol of a benchmark and the measurements that it returns."""
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, ClassVar, Literal, Protocol, runtime_checkable
+
+from pydantic import JsonValue
+
+from methods.discovery import (
+    Found,
+    found_in_file,
+    is_file_target,
+    unknown,
+    with_entry_points,
+)
+from registry.errors import UserError
+from registry.fields import Model
+from registry.units import Unit
+from registry.vocabulary import Metric
+
+if TYPE_CHECKING:  # results are read without torch
+    from methods.method import Method
+
+GROUP = "netcompress.benchmarks"
+
+Scale = Literal["quick", "full"]
+
+
+class Measurement(Model):
+    """One measured value with its own interval, in the unit of its metric."""
+
+    value: float | int
+    unit: Unit
+    low: float | None = None
+    """Of the 95 % interval within this job (binomial for error rates); None where exact."""
+    high: float | None = None
+    n: int | None = None
+    """How many cases were evaluated, for rates."""
+
+
+@dataclass(frozen=True)
+class Context:
+    """What a benchmark is told about the job that it runs in."""
+
+    paper: str
+    run: str
+    scale: Scale
+    seed: int
+    data: str
+    """The data set by name: the wanted one, or the fallback that the plan chose."""
+    device: str
+    folder: Path
+    """A folder of the job's own, removed afterwards."""
+    configuration: Mapping[str, JsonValue]
+    """Of the method, scale already applied."""
+    progress: Callable[[float, str], None] = lambda share, what: None
+    """Told the share of the work done (0 to 1) and what goes on now."""
+
+
+@dataclass
+class Outcome:
+    """What a benchmark found."""
+
+    metrics: dict[str, Measurement]
+    """By metric name, or ``metric.layer`` for metrics that are per layer or series."""
+    size_bytes: dict[str, int] = field(default_factory=dict)
+    """Bytes on disk by ``layer/part``; their sum is the file's size."""
+    remarks: list[str] = field(default_factory=list)
+    network_file: Path | None = None
+    """The compressed network, for ``run --keep``."""
+
+
+@runtime_checkable
+class Benchmark(Protocol):
+    """One benchmark; built without arguments."""
+
+    name: ClassVar[str]
+    metrics: ClassVar[Mapping[str, Metric]]
+    """Equal to the vocabulary's (a test says so)."""
+    revision: ClassVar[int]
+    """Raised when its numbers change."""
+
+    def run(self, method: "Method | None", context: Context) -> Outcome:
+        """Measure ``method``.
+
+        Raises:
+            registry.errors.UserError: data are missing, with what to do.
+            methods.method.UnsuitableTask: the method cannot take this network: ``skipped``.
+        """
+        ...
+
+
+BUILT_IN: Mapping[str, str] = {
+    "mnist-lenet-300-100": "benchmarks.mnist:MnistLenet300100",
+}
+"""Benchmark name -> ``module:Class``."""
+
+BENCHMARK_ATTRIBUTES = ("name", "metrics", "revision", "run")
+
+
+def discover_benchmarks() -> dict[str, Found]:
+    """Every built benchmark by name, ours and those of the entry point group, not imported."""
+    built_in = [
+        Found(name, "built in", target, None, BENCHMARK_ATTRIBUTES)
+        for name, target in BUILT_IN.items()
+    ]
+    return with_entry_points(built_in, GROUP, BENCHMARK_ATTRIBUTES)
+
+
+def find_benchmark(name_or_file: str) -> Found:
+    """The benchmark of that name, or in that file (``file.py`` or ``file.py:Class``).
+
+    Raises:
+        UserError: there is none; with what was probably meant.
+    """
+    if is_file_target(name_or_file):
+        return found_in_file(name_or_file, BENCHMARK_ATTRIBUTES)
+    found = discover_benchmarks()
+    if name_or_file not in found:
+        raise UserError(unknown("benchmark", name_or_file, found))
+    return found[name_or_file]
+
+
+def load_benchmarks() -> dict[str, type[Benchmark]]:
+    """Every built benchmark by name, imported.
+
+    Raises:
+        UserError: one cannot be loaded; says why.
+    """
+    return {name: found.load() for name, found in discover_benchmarks().items()}

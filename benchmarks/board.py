@@ -1,0 +1,95 @@
+"""The whole picture at once: the catalog, both stores, and where each claim stands."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+from benchmarks.benchmark import find_benchmark
+from benchmarks.datasets import DATASETS, digests
+from benchmarks.job import configuration_of, fingerprint
+from benchmarks.result import Result
+from benchmarks.standing import Standing, standings
+from benchmarks.store import Store, Stored, default_folder, merged, published_store
+from methods.discovery import find_method
+from registry.catalog import Catalog, load_catalog
+from registry.errors import Fault, UserError
+
+
+@dataclass(frozen=True)
+class Board:
+    """Read once, shown anywhere."""
+
+    catalog: Catalog
+    stored: tuple[Stored, ...]
+    faults: tuple[Fault, ...]
+    """Files in the stores that are no results: remarked on, never fatal."""
+    standings: tuple[Standing, ...]
+    stale: frozenset[str]
+    """Fingerprints of results whose method, benchmark, data or configuration moved on."""
+
+    def of(self, paper_id: str) -> list[Standing]:
+        """The claims of one paper."""
+        return [standing for standing in self.standings if standing.paper.id == paper_id]
+
+
+def read_board(folder: Path | None = None, catalog: Catalog | None = None) -> Board:
+    """Everything there is to show.
+
+    Args:
+        folder: the user's results; ``default_folder()`` where None.
+
+    Raises:
+        FaultyFile: a record breaks rules.
+    """
+    catalog = catalog or load_catalog()
+    read = merged(published_store(), Store(folder or default_folder()))
+    revisions = _Revisions(catalog)
+    stale = frozenset(
+        one.result.fingerprint for one in read.results if not revisions.is_current(one.result)
+    )
+    found = standings(
+        catalog,
+        [one.result for one in read.results if one.origin == "published"],
+        [one.result for one in read.results if one.origin == "yours"],
+        is_current=lambda result: result.fingerprint not in stale,
+    )
+    return Board(catalog, read.results, read.faults, tuple(found), stale)
+
+
+class _Revisions:
+    """What a result's fingerprint would be today."""
+
+    def __init__(self, catalog: Catalog) -> None:
+        self._catalog = catalog
+        self._known: dict[str, int | None] = {}
+
+    def is_current(self, result: Result) -> bool:
+        one = result.identity
+        paper = next((p for p in self._catalog.papers if p.id == one.paper), None)
+        run = paper.run(one.run) if paper else None
+        if paper is None or run is None or run.benchmark != one.benchmark:
+            return False
+        benchmark = self._revision("benchmark", one.benchmark)
+        if benchmark is None:
+            return False
+        expected = fingerprint(
+            one,
+            configuration_of(run, one.scale),
+            self._revision("method", paper.method),
+            benchmark,
+            _digests_of(one.data),
+        )
+        return expected == result.fingerprint
+
+    def _revision(self, kind: str, name: str) -> int | None:
+        if name not in self._known:
+            find = find_benchmark if kind == "benchmark" else find_method
+            try:
+                self._known[name] = int(find(name).load().revision)
+            except UserError:
+                self._known[name] = None
+        return self._known[name]
+
+
+def _digests_of(data: str) -> Mapping[str, str]:
+    return digests(data) if data in DATASETS else {}

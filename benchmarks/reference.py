@@ -1,0 +1,84 @@
+"""Reference networks: trained once for each recipe, data and seed, then taken from the cache."""
+
+import hashlib
+import json
+from collections.abc import Callable, Mapping
+from pathlib import Path
+
+import torch
+from torch import nn
+
+from benchmarks.cache import cache_folder, locked
+from methods.compressed import Compressed
+from methods.formats.format import FormatError
+from methods.training import ClassificationTask, cosine
+from registry.fields import Model
+
+
+REFERENCE_SECONDS = 1800.0
+"""How long a job waits for another that trains the same network."""
+
+
+class Recipe(Model):
+    """How a reference network is trained: SGD with momentum, the rate falling along a cosine."""
+
+    network: str
+    epochs: int
+    learning_rate: float
+    batch_size: int
+    momentum: float = 0.9
+    weight_decay: float = 5e-4
+    revision: int = 1
+    """Raised when the loop or the network changes what this recipe gives."""
+
+    def fingerprint(self, data_digests: Mapping[str, str], seed: int) -> str:
+        """Of everything that the trained weights depend on but the machine."""
+        content = {"recipe": self.model_dump(), "data": dict(data_digests), "seed": seed}
+        return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()
+
+
+def train_reference(
+    task: ClassificationTask,
+    recipe: Recipe,
+    data_digests: Mapping[str, str],
+    seed: int,
+    skipped: Callable[[int], None] = lambda epochs: None,
+) -> None:
+    """Train ``task.network``, or fill it from the cache.
+
+    Two jobs that want the same network train it once: the second waits for the first.
+
+    Args:
+        skipped: told the epochs that the cache saved.
+    """
+    name = f"{recipe.network}-{recipe.fingerprint(data_digests, seed)[:24]}.netc"
+    path = cache_folder() / "references" / name
+    with locked(path, seconds=REFERENCE_SECONDS):
+        if path.exists() and _fill(task.network, path):
+            skipped(recipe.epochs)
+            return
+        task.fit(
+            task.network,
+            recipe.epochs,
+            learning_rate=recipe.learning_rate,
+            schedule=cosine,
+            seed=seed,
+        )
+        assert isinstance(task.network, nn.Sequential)
+        Compressed.from_sequential(task.network, {}, metadata={}).save(path)
+
+
+def _fill(network: nn.Module, path: Path) -> bool:
+    """Load cached float32 weights; False where the file is damaged, so that it is made anew."""
+    try:
+        tensors = Compressed.load(path).tensors()
+    except FormatError:
+        return False
+    parameters = dict(network.named_parameters())
+    if {n: t.shape for n, t in tensors.items()} != {n: p.shape for n, p in parameters.items()}:
+        return False
+    with torch.no_grad():
+        for name, tensor in tensors.items():
+            parameters[name].copy_(tensor)
+    network.eval()
+    return True

@@ -1,0 +1,78 @@
+"""Cells of the tables that the terminal shows. Plain text: whoever prints it escapes it."""
+
+from collections.abc import Sequence
+
+from benchmarks.numbers import interval
+from benchmarks.report import (
+    evidence_mark,
+    gap_text,
+    measured_text,
+    reported_text,
+    yours_text,
+)
+from benchmarks.standing import Standing
+from benchmarks.store import Stored
+
+CLAIM_HEADERS = ["claim", "check", "claimed", "measured", "95 % interval", "verdict", "gap", "yours"]
+
+
+def claim_cells(
+    standings: Sequence[Standing], *, with_paper: bool = True
+) -> tuple[list[str], list[list[str]]]:
+    """Headers and rows: claimed, published with its verdict, and the user's own."""
+    rows = []
+    for standing in standings:
+        judged = standing.judgement
+        row = [
+            standing.claim.statement + evidence_mark(standing),
+            standing.claim.check,
+            reported_text(standing),
+            measured_text(standing),
+            interval(judged.low, judged.high, standing.claim.unit),
+            judged.verdict,
+            gap_text(standing),
+            yours_text(standing),
+        ]
+        rows.append([standing.paper.id, *row] if with_paper else row)
+    return (["paper", *CLAIM_HEADERS] if with_paper else list(CLAIM_HEADERS)), rows
+
+
+def result_cells(
+    stored: Sequence[Stored], stale: frozenset[str]
+) -> tuple[list[str], list[list[str]]]:
+    """Headers and rows of results, failures included."""
+    headers = ["paper", "benchmark", "run", "scale", "seed", "data", "outcome", "key figures",
+               "seconds", "started", "origin"]  # fmt: skip
+    rows = []
+    for one in stored:
+        result, identity = one.result, one.result.identity
+        outcome = result.outcome if result.reason is None else f"{result.outcome}: {result.reason}"
+        rows.append(
+            [
+                identity.paper,
+                identity.benchmark,
+                identity.run,
+                identity.scale,
+                str(identity.seed),
+                identity.data,
+                outcome + (" (stale)" if result.fingerprint in stale else ""),
+                _key_figures(one),
+                f"{result.provenance.seconds:.0f}",
+                result.provenance.started,
+                one.origin,
+            ]
+        )
+    return headers, rows
+
+
+def _key_figures(one: Stored) -> str:
+    """Error and size, where a result has them."""
+    metrics = one.result.metrics
+    parts = []
+    if "error" in metrics:
+        parts.append(f"error {100 * metrics['error'].value:.2f} %")
+    if "file_bytes" in metrics:
+        parts.append(f"{metrics['file_bytes'].value:,.0f} B")
+    if "file_ratio" in metrics:
+        parts.append(f"{metrics['file_ratio'].value:.1f}× on disk")
+    return ", ".join(parts)

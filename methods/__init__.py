@@ -1,0 +1,1 @@
+"""What the papers do: methods, formats, kernels and the steps they share."""

@@ -1,0 +1,313 @@
+"""Deep Compression: pruning, trained quantization and Huffman coding.
+
+Han, Mao, Dally: "Deep Compression: Compressing Deep Neural Networks with Pruning, Trained
+Quantization and Huffman Coding", ICLR 2016, arXiv 1510.00149v5; the pruning stage is that of Han,
+Pool, Tran, Dally: "Learning both Weights and Connections", NIPS 2015, arXiv 1506.02626.
+
+1. Pruning (section 2): the smallest magnitudes go, the survivors are retrained from their current
+   values, round by round. The paper publishes the densities that it reached (Tables 2 to 5) and
+   not its thresholds, so the densities are the hyper-parameter here.
+2. Trained quantization (section 3): per layer, k-means over the survivors (eq. 2) with linear,
+   density-based or random initialisation; then the centroids are trained by the summed gradient
+   of their members (eq. 3), the assignment fixed.
+3. Huffman coding (section 4) of codes and of relative positions, in the format
+   ``SparseCodebook``. Padding entries are one more symbol of the code, so all ``2^bits``
+   centroids remain for weights (the authors' released AlexNet spends a centroid on zero).
+
+Left out: dropout (LeNets have none), dropping neurons that lost all connections, and the
+alternation of convolutional and fully connected rounds, which the paper uses for deep networks.
+"""
+
+import copy
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass
+from typing import Annotated, ClassVar, Literal
+
+import numpy as np
+import torch
+from pydantic import Field
+from torch import nn
+
+from methods.cluster import Initialisation, kmeans
+from methods.compressed import Compressed
+from methods.formats.dense import Dense
+from methods.formats.format import Format
+from methods.formats.sparse_codebook import SparseCodebook
+from methods.method import MethodConfig, Task, UnsuitableTask
+from methods.prune import Masks, apply_masks, density_schedule, magnitude_mask
+from methods.training import cosine
+
+Density = Annotated[float, Field(gt=0.0, le=1.0)]
+Bits = Annotated[int, Field(ge=1, le=8)]
+
+
+@dataclass(frozen=True)
+class Settings:
+    """What the paper's tables give for one network, by layer."""
+
+    densities: Mapping[str, float]
+    weight_bits: Mapping[str, int]
+    index_bits: int
+
+
+PAPER_SETTINGS: dict[str, Settings] = {
+    "lenet-300-100": Settings(  # Table 2
+        densities={"ip1": 0.08, "ip2": 0.09, "ip3": 0.26},
+        weight_bits={"ip1": 6, "ip2": 6, "ip3": 6},
+        index_bits=5,
+    ),
+}
+DEFAULT_DENSITY = 0.10
+"""For networks that the paper has no table of: it reaches 7.5 to 11 % in all (Tables 2 to 5)."""
+CONVOLUTION_BITS, LINEAR_BITS = 8, 5
+"""Tables 3 to 5, for networks without a table of their own."""
+
+
+class DeepCompressionConfig(MethodConfig):
+    """Hyper-parameters; None means the paper's value for this network (``PAPER_SETTINGS``)."""
+
+    densities: dict[str, Density] | None = None
+    """Share of weights kept, by layer name."""
+    weight_bits: Bits | dict[str, Bits] | None = None
+    index_bits: Annotated[int, Field(ge=1, le=8)] | None = None
+    initialisation: Initialisation = "linear"
+    """Section 3.2: linear is best."""
+    rounds: Annotated[int, Field(ge=1, le=20)] = 4
+    """Prune-and-retrain rounds; the paper iterates without saying how often."""
+    round_epochs: Annotated[int, Field(ge=0, le=200)] = 5
+    final_epochs: Annotated[int, Field(ge=0, le=200)] = 15
+    """Of the last round."""
+    learning_rate: Annotated[float, Field(gt=0)] = 0.01
+    """Of retraining: a tenth of the original (Learning both Weights and Connections, 3.4)."""
+    codebook_epochs: Annotated[int, Field(ge=0, le=200)] = 5
+    codebook_learning_rate: Annotated[float, Field(gt=0)] = 1e-4
+    """For summed gradients (eq. 3), which grow with a cluster's size; not published."""
+    bias_dtype: Literal["float32", "float16"] = "float32"
+    codebook_dtype: Literal["float32", "float16"] = "float32"
+
+    @property
+    def epochs(self) -> int:
+        return (self.rounds - 1) * self.round_epochs + self.final_epochs + self.codebook_epochs
+
+
+class DeepCompression:
+    """The plugin."""
+
+    name: ClassVar[str] = "deep-compression"
+    paper: ClassVar[str] = "2016-deep-compression"
+    Config: ClassVar[type[DeepCompressionConfig]] = DeepCompressionConfig
+    starts_from: ClassVar[Literal["trained", "scratch"]] = "trained"
+    needs: ClassVar[Literal["nothing", "data", "training"]] = "training"
+    compresses: ClassVar[bool] = True
+    revision: ClassVar[int] = 1
+
+    def applies_to(self, module: nn.Module) -> str | None:
+        """Linear and convolutional layers."""
+        if isinstance(module, nn.Linear | nn.Conv2d):
+            return None
+        return f"{type(module).__name__} has no weight matrix that this method prunes"
+
+    def compress(self, task: Task, config: DeepCompressionConfig, *, seed: int) -> Compressed:
+        """Prune, share and code a copy of ``task.network``.
+
+        Raises:
+            UnsuitableTask: a layer that the configuration names is not there, or none applies.
+        """
+        network = copy.deepcopy(task.network)
+        layers = self._layers(network)
+        densities, weight_bits, index_bits = _settings(task.name, layers, config)
+        masks = prune(task, network, densities, config, seed)
+        codebooks = share(network, masks, weight_bits, config, seed)
+        train_codebooks(task, network, masks, codebooks, config, seed)
+        formats: dict[str, Format] = {
+            name: SparseCodebook.from_codes(
+                mask=masks[name],
+                codes=codebook.codes,
+                codebook=codebook.centroids.detach(),
+                index_bits=index_bits,
+                codebook_dtype=config.codebook_dtype,
+            )
+            for name, codebook in codebooks.items()
+        }
+        for name, parameter in network.named_parameters():
+            if name not in formats:
+                formats[name] = Dense(parameter.detach(), storage=config.bias_dtype)
+        return Compressed.from_sequential(network, formats, metadata={"method": self.name})
+
+    def _layers(self, network: nn.Module) -> dict[str, nn.Module]:
+        layers = {
+            name: module
+            for name, module in network.named_modules()
+            if self.applies_to(module) is None
+        }
+        if not layers:
+            raise UnsuitableTask("the network has no linear and no convolutional layer")
+        return layers
+
+
+def _settings(
+    network: str, layers: Mapping[str, nn.Module], config: DeepCompressionConfig
+) -> tuple[dict[str, float], dict[str, int], int]:
+    """Densities and bits by layer, and index bits: the config's, else the paper's, else defaults."""
+    paper = PAPER_SETTINGS.get(network)
+    if paper is not None and set(paper.densities) != set(layers):
+        paper = None
+    bits = config.weight_bits
+    by_layer = (
+        config.densities or {},
+        bits if isinstance(bits, dict) else {},
+    )
+    for named in by_layer:
+        unknown = sorted(set(named) - set(layers))
+        if unknown:
+            raise UnsuitableTask(
+                f"the configuration names layers that {network} has not: {', '.join(unknown)} "
+                f"(it has {', '.join(layers)})"
+            )
+    densities: dict[str, float] = {}
+    weight_bits: dict[str, int] = {}
+    for name, module in layers.items():
+        default = paper.densities[name] if paper else DEFAULT_DENSITY
+        densities[name] = by_layer[0].get(name, default)
+        default_bits = LINEAR_BITS if isinstance(module, nn.Linear) else CONVOLUTION_BITS
+        if paper:
+            default_bits = paper.weight_bits[name]
+        if isinstance(bits, int):
+            default_bits = bits
+        weight_bits[name] = by_layer[1].get(name, default_bits)
+    return densities, weight_bits, config.index_bits or (paper.index_bits if paper else 5)
+
+
+def prune(
+    task: Task,
+    network: nn.Module,
+    densities: Mapping[str, float],
+    config: DeepCompressionConfig,
+    seed: int,
+) -> Masks:
+    """Stage 1, in place: the largest magnitudes survive and are retrained, round by round."""
+    parameters = dict(network.named_parameters())
+    masks: Masks = {}
+    schedules = {name: density_schedule(d, config.rounds) for name, d in densities.items()}
+    for step in range(config.rounds):
+        for name, schedule in schedules.items():
+            weight = parameters[f"{name}.weight"]
+            masks[f"{name}.weight"] = magnitude_mask(weight, schedule[step])
+        apply_masks(network, masks)
+        last = step == config.rounds - 1
+        task.fit(
+            network,
+            config.final_epochs if last else config.round_epochs,
+            learning_rate=config.learning_rate,
+            schedule=cosine,
+            after_step=lambda: apply_masks(network, masks),
+            seed=seed * 100 + step,
+        )
+    return masks
+
+
+@dataclass
+class Codebook:
+    """Shared weights of one layer."""
+
+    centroids: nn.Parameter
+    """(k) float32."""
+    codes: torch.Tensor
+    """The centroid of each survivor, in row-major order: (survivors) int64."""
+    positions: torch.Tensor
+    """Of the survivors in the flattened weight: (survivors) int64."""
+
+
+def share(
+    network: nn.Module,
+    masks: Masks,
+    weight_bits: Mapping[str, int],
+    config: DeepCompressionConfig,
+    seed: int,
+) -> dict[str, Codebook]:
+    """Stage 2a, in place: k-means over the survivors of each layer (eq. 2)."""
+    parameters = dict(network.named_parameters())
+    codebooks: dict[str, Codebook] = {}
+    for name, mask in masks.items():
+        weight = parameters[name]
+        positions = mask.flatten().nonzero().squeeze(1)
+        survivors = weight.detach().flatten()[positions].cpu().numpy()
+        if survivors.size == 0:
+            raise UnsuitableTask(f"no weight of {name} survives: raise its density")
+        clusters = 2 ** weight_bits[name.removesuffix(".weight")]
+        centroids, codes = kmeans(survivors, clusters, config.initialisation, seed=seed)
+        codebook = Codebook(
+            centroids=nn.Parameter(
+                torch.from_numpy(centroids.astype(np.float32)).to(weight.device)
+            ),
+            codes=torch.from_numpy(codes).to(weight.device),
+            positions=positions,
+        )
+        codebooks[name] = codebook
+        _write_shared(weight, codebook)
+    return codebooks
+
+
+def _write_shared(weight: nn.Parameter, codebook: Codebook) -> None:
+    """Put each survivor's centroid into the dense weight."""
+    with torch.no_grad():
+        weight.view(-1)[codebook.positions] = codebook.centroids[codebook.codes]
+
+
+def train_codebooks(
+    task: Task,
+    network: nn.Module,
+    masks: Masks,
+    codebooks: Mapping[str, Codebook],
+    config: DeepCompressionConfig,
+    seed: int,
+) -> None:
+    """Stage 2b, in place: centroids learn by the sum of their members' gradients (eq. 3).
+
+    Biases are trained along at the rate of retraining. The assignment of weights to centroids is
+    fixed.
+    """
+    parameters = dict(network.named_parameters())
+    biases = [parameter for name, parameter in parameters.items() if name not in masks]
+
+    def sum_gradients() -> None:
+        for name, codebook in codebooks.items():
+            gradient = parameters[name].grad
+            assert gradient is not None  # every layer takes part in the forward pass
+            summed = torch.zeros_like(codebook.centroids)
+            summed.index_add_(0, codebook.codes, gradient.view(-1)[codebook.positions])
+            codebook.centroids.grad = summed
+
+    def write_back() -> None:
+        for name, codebook in codebooks.items():
+            _write_shared(parameters[name], codebook)
+            parameters[name].grad = None
+
+    task.fit(
+        network,
+        config.codebook_epochs,
+        learning_rate=config.codebook_learning_rate,
+        optimizer=_codebook_optimizer(biases, config),
+        schedule=cosine,
+        before_step=sum_gradients,
+        after_step=write_back,
+        parameters=[*(codebook.centroids for codebook in codebooks.values()), *biases],
+        seed=seed * 100 + 99,
+    )
+
+
+def _codebook_optimizer(
+    biases: list[nn.Parameter], config: DeepCompressionConfig
+) -> Callable[[Iterable[nn.Parameter]], torch.optim.Optimizer]:
+    """Plain gradient descent on the centroids, at their own rate; biases at that of retraining."""
+    known = {id(bias) for bias in biases}
+
+    def make(parameters: Iterable[nn.Parameter]) -> torch.optim.Optimizer:
+        centroids = [parameter for parameter in parameters if id(parameter) not in known]
+        groups = [
+            {"params": centroids, "lr": config.codebook_learning_rate},
+            {"params": biases, "lr": config.learning_rate},
+        ]
+        return torch.optim.SGD([group for group in groups if group["params"]])
+
+    return make

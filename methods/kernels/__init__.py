@@ -1,0 +1,1 @@
+"""The inner loops, one file for each format that has a fast multiply."""

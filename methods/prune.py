@@ -1,0 +1,60 @@
+"""Magnitude pruning: which weights survive, and how they stay that way.
+
+Han, Pool, Tran, Dally 2015, "Learning both Weights and Connections", section 3; Deep Compression,
+section 2.
+"""
+
+from collections.abc import Mapping
+
+import torch
+from torch import nn
+
+Masks = dict[str, torch.Tensor]
+"""Survivors by parameter name: bool, of the parameter's shape."""
+
+
+def magnitude_mask(weight: torch.Tensor, density: float) -> torch.Tensor:
+    """The mask of the ``round(density * weights)`` largest magnitudes.
+
+    Exactly that many survive; among equal magnitudes the earlier ones do.
+
+    Args:
+        weight: any shape, float.
+        density: share to keep, 0 to 1.
+
+    Returns:
+        bool, of the weight's shape.
+    """
+    if not 0.0 <= density <= 1.0:
+        raise ValueError(f"a density lies between 0 and 1, not {density}")
+    keep = round(density * weight.numel())
+    order = torch.argsort(weight.detach().abs().flatten(), descending=True, stable=True)
+    mask = torch.zeros(weight.numel(), dtype=torch.bool, device=weight.device)
+    mask[order[:keep]] = True
+    return mask.reshape(weight.shape)
+
+
+def threshold_mask(weight: torch.Tensor, quality: float) -> torch.Tensor:
+    """The mask of magnitudes at or above ``quality`` standard deviations (section 3 there)."""
+    return weight.detach().abs() >= quality * weight.detach().std(correction=0)
+
+
+def apply_masks(network: nn.Module, masks: Mapping[str, torch.Tensor]) -> None:
+    """Set pruned weights to zero, in place: after every step, since momentum moves them."""
+    parameters = dict(network.named_parameters())
+    with torch.no_grad():
+        for name, mask in masks.items():
+            parameters[name].mul_(mask)
+
+
+def density_schedule(target: float, rounds: int) -> list[float]:
+    """Densities after each of ``rounds`` prunings, geometrically down to ``target``.
+
+    The paper prunes iteratively and leaves the steps open; equal ratios prune the same share of
+    the survivors each time.
+    """
+    if not 0.0 < target <= 1.0:
+        raise ValueError(f"a target density lies above 0 and at most at 1, not {target}")
+    densities = [target ** ((step + 1) / rounds) for step in range(rounds)]
+    densities[-1] = target
+    return densities

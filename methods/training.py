@@ -1,0 +1,143 @@
+"""The one training loop, and the task of classifying rows that are held in memory."""
+
+import math
+from collections.abc import Callable, Iterable, Iterator, Sequence
+
+import torch
+from torch import nn
+from torch.nn import functional
+
+from methods.method import Batch, Loss
+from registry.vocabulary import Metric
+
+ERROR = Metric(title="error", unit="fraction", direction="lower", interval="binomial")
+
+
+def cosine(share: float) -> float:
+    """A rate that falls from 1 to 0 along half a cosine."""
+    return 0.5 * (1.0 + math.cos(math.pi * share))
+
+
+def inverse_decay(steps: int) -> Callable[[float], float]:
+    """Caffe's ``inv`` policy over ``steps`` steps: (1 + 1e-4 t) ^ -0.75 (its MNIST example)."""
+    return lambda share: float((1.0 + 1e-4 * share * steps) ** -0.75)
+
+
+class ClassificationTask:
+    """A network that classifies rows, with its training and validation splits.
+
+    Args:
+        name: of the network.
+        network: the trained reference.
+        fresh: makes the same architecture from a seed.
+        train: inputs (n, ...) float32 and labels (n) int64.
+        validation: the same of the split on which choices are made.
+        batch_size: rows a step.
+        momentum, weight_decay: of the default optimizer, SGD.
+    """
+
+    score = ERROR
+
+    def __init__(
+        self,
+        name: str,
+        network: nn.Module,
+        fresh: Callable[[int], nn.Module],
+        train: tuple[torch.Tensor, torch.Tensor],
+        validation: tuple[torch.Tensor, torch.Tensor],
+        *,
+        batch_size: int = 64,
+        momentum: float = 0.9,
+        weight_decay: float = 5e-4,
+        device: torch.device | None = None,
+        progress: Callable[[], None] = lambda: None,
+    ) -> None:
+        self.name = name
+        self.network = network
+        self.device = device or torch.device("cpu")
+        self._fresh = fresh
+        self._train = tuple(tensor.to(self.device) for tensor in train)
+        self._validation = tuple(tensor.to(self.device) for tensor in validation)
+        self._batch_size = batch_size
+        self._momentum = momentum
+        self._weight_decay = weight_decay
+        self._progress = progress
+
+    def fresh_network(self, seed: int) -> nn.Module:
+        """The same architecture, untrained."""
+        return self._fresh(seed).to(self.device)
+
+    def train_batches(self, seed: int) -> Iterator[Batch]:
+        """One epoch of the training split; the last batch may be smaller."""
+        inputs, targets = self._train
+        order = torch.randperm(len(inputs), generator=torch.Generator().manual_seed(seed))
+        for rows in order.to(self.device).split(self._batch_size):
+            yield inputs[rows], targets[rows], None
+
+    def validation_score(self, network: nn.Module) -> float:
+        """Error on the validation split, a fraction."""
+        inputs, targets = self._validation
+        return count_errors(network, inputs, targets) / len(targets)
+
+    def fit(
+        self,
+        network: nn.Module,
+        epochs: int,
+        *,
+        learning_rate: float,
+        seed: int,
+        loss: Loss | None = None,
+        optimizer: Callable[[Iterable[nn.Parameter]], torch.optim.Optimizer] | None = None,
+        schedule: Callable[[float], float] | None = None,
+        before_forward: Callable[[], None] | None = None,
+        before_step: Callable[[], None] | None = None,
+        after_step: Callable[[], None] | None = None,
+        parameters: Sequence[nn.Parameter] | None = None,
+        weight_decay: float | None = None,
+    ) -> None:
+        """Train in place; see ``methods.method.Task.fit``."""
+        trained = list(network.parameters()) if parameters is None else list(parameters)
+        decay = self._weight_decay if weight_decay is None else weight_decay
+        steps_an_epoch = math.ceil(len(self._train[0]) / self._batch_size)
+        if optimizer is None:
+            stepper: torch.optim.Optimizer = torch.optim.SGD(
+                trained, lr=learning_rate, momentum=self._momentum, weight_decay=decay
+            )
+        else:
+            stepper = optimizer(trained)
+        rates = [group["lr"] for group in stepper.param_groups]
+        total, step = epochs * steps_an_epoch, 0
+        network.train()
+        for epoch in range(epochs):
+            for inputs, targets, _ in self.train_batches(seed * 10_007 + epoch):
+                if schedule is not None:
+                    factor = schedule(step / total)
+                    for group, rate in zip(stepper.param_groups, rates, strict=True):
+                        group["lr"] = rate * factor
+                if before_forward is not None:
+                    before_forward()
+                stepper.zero_grad(set_to_none=True)
+                outputs = network(inputs)
+                (loss or functional.cross_entropy)(outputs, targets).backward()  # type: ignore[no-untyped-call]
+                if before_step is not None:
+                    before_step()
+                stepper.step()
+                if after_step is not None:
+                    after_step()
+                step += 1
+            self._progress()
+        network.eval()
+
+
+def count_errors(
+    network: nn.Module, inputs: torch.Tensor, targets: torch.Tensor, batch_size: int = 1000
+) -> int:
+    """How many rows the network classifies wrongly; it is left in evaluation mode."""
+    network.eval()
+    wrong = 0
+    with torch.inference_mode():
+        for rows, labels in zip(
+            inputs.split(batch_size), targets.split(batch_size), strict=True
+        ):
+            wrong += int((network(rows).argmax(dim=1) != labels).sum())
+    return wrong

@@ -1,0 +1,54 @@
+"""The laws that hold for every format."""
+
+from collections.abc import Callable
+
+import pytest
+import torch
+from torch.nn import functional
+
+from methods.formats.format import Format
+
+
+def _close(found: torch.Tensor, wanted: torch.Tensor, tolerance: float) -> None:
+    assert found.shape == wanted.shape
+    assert found.dtype == torch.float32
+    largest = float(wanted.abs().max()) if wanted.numel() else 0.0
+    assert not found.numel() or float((found - wanted).abs().max()) <= tolerance * largest + 1e-30
+
+
+def _hold(held: Format, seed: int = 0) -> None:
+    parts = held.pack()
+    again = type(held).unpack(held.shape, parts)
+    assert again == held
+    assert again.pack() == parts
+    assert held.size_bytes() == {part: len(content) for part, content in parts.items()}
+    dense = held.decode()
+    assert dense.dtype == torch.float32
+    assert tuple(dense.shape) == held.shape
+    assert torch.equal(again.decode(), dense)
+    generator = torch.Generator().manual_seed(seed)
+    if len(held.shape) == 2:
+        for batch in (0, 1, 3):
+            x = torch.randn(batch, held.shape[1], generator=generator)
+            _close(held.multiply(x), x @ dense.T, held.tolerance)
+
+
+def _hold_convolution(
+    held: Format, groups: int, seed: int = 0, **geometry: tuple[int, int]
+) -> None:
+    channels = held.shape[1] * groups
+    x = torch.randn(2, channels, 8, 7, generator=torch.Generator().manual_seed(seed))
+    wanted = functional.conv2d(x, held.decode(), None, groups=groups, **geometry)
+    _close(held.multiply(x, groups=groups, **geometry), wanted, held.tolerance)
+
+
+@pytest.fixture(scope="session")
+def laws() -> Callable[..., None]:
+    """Round trip to the bit, sizes, and the product against the dense one."""
+    return _hold
+
+
+@pytest.fixture(scope="session")
+def convolution_law() -> Callable[..., None]:
+    """The convolution against torch's own on the decoded weights."""
+    return _hold_convolution
