@@ -73,7 +73,10 @@ class Outcome:
 
 @runtime_checkable
 class Benchmark(Protocol):
-    """One benchmark; built without arguments."""
+    """One benchmark; built without arguments.
+
+    A class that times something sets ``runs_alone = True``: no other job runs beside it then.
+    """
 
     name: ClassVar[str]
     metrics: ClassVar[Mapping[str, Metric]]

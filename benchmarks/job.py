@@ -160,8 +160,7 @@ def plan(
 
 
 def planned_fingerprints(jobs: Iterable[Job]) -> dict[Identity, str]:
-    """What the current sources, records and data would give: an equal identity under another
-    fingerprint is stale."""
+    """Fingerprints by identity as of now: a result of that identity under another one is stale."""
     return {job.identity: job.fingerprint for job in jobs}
 
 

@@ -204,6 +204,12 @@ def replace_block(document: str, block: str) -> str:
     return f"{document[: begin + len(BLOCK_BEGIN)]}\n{block}{document[end:]}"
 
 
+def is_checkout(folder: Path) -> bool:
+    """Whether ``folder`` is the checkout that these very sources run from."""
+    ours = Path(__file__).resolve().parent.parent
+    return folder.resolve() == ours and (ours / "README.md").is_file()
+
+
 def write_tables(root: Path, catalog: Catalog, standings: Sequence[Standing]) -> list[Path]:
     """Renew the committed tables in a source checkout.
 
@@ -211,7 +217,7 @@ def write_tables(root: Path, catalog: Catalog, standings: Sequence[Standing]) ->
         UserError: ``root`` is no checkout of this project.
     """
     readme = root / "README.md"
-    if not readme.is_file() or not (root / "registry" / "papers").is_dir():
+    if not is_checkout(root):
         raise UserError(
             f"{root} is not a checkout of netcompress, so there are no tables to renew: "
             "run this in the project's folder, or leave --write out to see them"

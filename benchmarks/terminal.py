@@ -2,7 +2,8 @@
 
 from collections.abc import Sequence
 
-from benchmarks.numbers import interval
+from benchmarks.compare import Comparison
+from benchmarks.numbers import in_unit, interval
 from benchmarks.report import (
     evidence_mark,
     gap_text,
@@ -76,3 +77,24 @@ def _key_figures(one: Stored) -> str:
     if "file_ratio" in metrics:
         parts.append(f"{metrics['file_ratio'].value:.1f}× on disk")
     return ", ".join(parts)
+
+
+def comparison_cells(comparison: Comparison) -> tuple[list[str], list[list[str]]]:
+    """Headers and rows of two folders, claim by claim; values in base units."""
+    headers = ["paper", "claim", "metric", "scale", "A", "B", "difference", "unit", "seeds", "same"]
+    rows = [
+        [
+            row.paper,
+            row.claim,
+            row.metric,
+            row.scale,
+            in_unit(row.a, row.unit),
+            in_unit(row.b, row.unit),
+            in_unit(row.difference, row.unit),
+            row.unit,
+            f"{row.seeds_a} / {row.seeds_b}",
+            {True: "yes", False: "no", None: ""}[row.same_configuration],
+        ]
+        for row in comparison.rows
+    ]
+    return headers, rows

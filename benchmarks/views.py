@@ -3,9 +3,11 @@
 import csv
 import io
 from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import asdict
 from decimal import Decimal
 from typing import Any
 
+from benchmarks.compare import Comparison
 from benchmarks.escape import csv_cell
 from benchmarks.result import Result
 from benchmarks.standing import Standing, count_verdicts
@@ -114,6 +116,11 @@ def result_row(result: Result, origin: str, stale: bool) -> Row:
         "threads": provenance.threads,
         "packages": dict(provenance.packages),
     }
+
+
+def comparison_rows(comparison: Comparison) -> list[Row]:
+    """One row a claim and scale that either folder measured."""
+    return [asdict(row) for row in comparison.rows]
 
 
 def to_csv(rows: Iterable[Mapping[str, Any]], *, raw: bool = False) -> str:

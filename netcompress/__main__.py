@@ -6,11 +6,16 @@ import sys
 
 def main() -> None:
     """Run the command line. Exit codes: 0 done, 1 something did not hold, 2 mend it, 130 stopped."""
-    from netcompress.app import app
-    from registry.errors import UserError
-
+    try:
+        from netcompress.app import app
+        from registry.errors import UserError
+    except ImportError as error:
+        sys.exit(_foreign(error))
     try:
         app(standalone_mode=True)
+    except ImportError as error:
+        print(f"netcompress: {_foreign(error)}", file=sys.stderr)
+        sys.exit(2)
     except UserError as error:
         print(f"netcompress: {error}", file=sys.stderr)
         sys.exit(2)
@@ -21,6 +26,20 @@ def main() -> None:
         # The reader of our output has left (``| head``): nothing more to say.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         sys.exit(0)
+
+
+def _foreign(error: ImportError) -> str:
+    """What to mend where a package of our plain names is not ours, or one is missing."""
+    package = (error.name or "").split(".")[0]
+    found = sys.modules.get(package)
+    where = getattr(found, "__file__", None) or "nowhere"
+    if package in ("registry", "methods", "benchmarks"):
+        return (
+            f"`import {package}` gives {where}, which is not ours ({error}): a folder or package "
+            "of that name comes first in sys.path. Rename it, run `netcompress` in place of "
+            "`python -m netcompress`, or start Python with -P"
+        )
+    return f"{error}: install it, for example by `pip install '{package or 'netcompress'}'`"
 
 
 if __name__ == "__main__":

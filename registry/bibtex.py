@@ -171,7 +171,7 @@ class _Reader:
             self.at = self.text.index("@", self.at)
             raise self.fail("a second entry: give one alone")
         authors = tuple(_author(name) for name in _split(raw.pop("author", ""), " and "))
-        fields = {name: _plain(value) for name, value in raw.items()}
+        fields = {name: _read(name, value) for name, value in raw.items()}
         return Entry(kind, key, fields, tuple(name for name in authors if name != "others"))
 
     def raw_fields(self) -> dict[str, str]:
@@ -243,6 +243,13 @@ def _author(name: str) -> str:
     if len(parts) == 1:
         return parts[0]
     return " ".join(part for part in (parts[-1], parts[0], *parts[1:-1]) if part)
+
+
+def _read(name: str, value: str) -> str:
+    """A field as plain text; in addresses a tilde is a tilde, escaped or not."""
+    if name in VERBATIM_FIELDS:
+        value = re.sub(r"\\?~", r"\\textasciitilde{}", value)
+    return _plain(value)
 
 
 def _plain(value: str) -> str:

@@ -62,6 +62,10 @@ PATTERNS = {
 """What the patterns of registry.fields and registry.record say, in words."""
 
 
+WORDED_FAULTS = 400
+"""Beyond these, faults are counted but not worded: near misses take time to find."""
+
+
 def found_by(error: ValidationError, model: type[BaseModel], data: Any) -> list[Found]:
     """Each of the error's findings with its place in ``data``; alternatives of a union as one."""
     found: list[Found] = []
@@ -73,6 +77,9 @@ def found_by(error: ValidationError, model: type[BaseModel], data: Any) -> list[
         if (is_alternative and path in told) or path in misspelt or _is_enough(detail):
             continue
         told.add(path)
+        if len(found) >= WORDED_FAULTS:
+            found.append(Found(path, "is wrong"))
+            continue
         if detail["type"] == "extra_forbidden":
             meant = nearest_key(model, path, data)
             misspelt |= {(*path[:-1], meant)} if meant else set()
@@ -142,7 +149,8 @@ def nearest_key(model: type[BaseModel], path: FieldPath, data: Any) -> str | Non
         data = data[part]
     owner = _annotation_at(model, path[:-1])
     keys = set(owner.model_fields) if _is_model(owner) else set()
-    return nearest(str(path[-1]), sorted(keys - set(data)) or sorted(keys))
+    key = str(path[-1])
+    return nearest(key, sorted(keys - set(data))) or nearest(key, sorted(keys))
 
 
 def _unknown_word(model: type[BaseModel], path: FieldPath, given: Any) -> str:

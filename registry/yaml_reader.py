@@ -144,10 +144,11 @@ def as_faults(
         Fault(name, item.line or tree.line(item.path), field_name(item.path), item.message)
         for item in everything
     }
-    told = sorted(faults)[: limits.faults]
-    if len(faults) > len(told):
-        rest = len(faults) - len(told)
-        told.append(Fault(name, told[-1].line, "", f"{rest} more faults follow: mend these first"))
+    ordered = sorted(faults)
+    told, rest = ordered[: limits.faults], ordered[limits.faults :]
+    if rest:
+        message = f"{len(rest)} more faults from here on: mend those above first"
+        told.append(Fault(name, rest[0].line, "", message))
     return told
 
 
@@ -164,7 +165,7 @@ def read_tree(source: Path | bytes, limits: Limits = LIMITS) -> Tree:
     except Unreadable as error:
         tree.faults.append(error.found)
     except yaml.YAMLError as error:
-        tree.faults.append(_parse_fault(error))
+        tree.faults.append(_parse_fault(error, limits))
     except (RecursionError, ValueError, OverflowError, MemoryError) as error:
         tree.faults.append(Found((), f"cannot be read as YAML: {type(error).__name__}", 1))
     return tree
@@ -222,9 +223,11 @@ def _without_refused(text: str, tree: Tree) -> str:
     return text.translate({ord(character): "?" for character in refused}) if refused else text
 
 
-def _parse_fault(error: yaml.YAMLError) -> Found:
+def _parse_fault(error: yaml.YAMLError, limits: Limits) -> Found:
     mark = getattr(error, "problem_mark", None) or getattr(error, "context_mark", None)
     problem = getattr(error, "problem", None) or str(error).splitlines()[0]
+    if "nesting depth" in problem:  # the C loader's own limit, met before its first event
+        problem = f"nested more than {limits.depth} deep"
     context = getattr(error, "context", None)
     words = f"{problem} {context}" if context else str(problem)
     return Found((), f"not YAML: {words}", mark.line + 1 if mark is not None else 1)

@@ -251,7 +251,9 @@ class SparseCodebook(Format):
         if rest or size >= MAX_SYMBOLS:
             raise FormatError(f"{len(parts['codebook'])} bytes are no codebook")
         shortest = min(len(parts["codes"]), len(parts["positions"]))
-        entries = tables.varint("the number of entries", 8 * shortest)
+        # An entry takes a bit of each stream and covers a weight at least.
+        most = min(8 * shortest, math.prod(shape))
+        entries = tables.varint("the number of entries", most)
         alphabet = size + (1 if flags & _PADDED else 0)
         symbols = unpack_symbols(tables, parts["codes"], alphabet, entries)
         fields = unpack_symbols(tables, parts["positions"], 1 << index_bits, entries)

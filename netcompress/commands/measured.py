@@ -148,10 +148,14 @@ def compare(
     Example: netcompress compare netcompress-results other-machine
     """
     from benchmarks.compare import compare as compare_folders
-    from benchmarks.compare import comparison_cells
+    from benchmarks.terminal import comparison_cells
+    from benchmarks.views import comparison_rows
+    from registry.catalog import load_catalog
 
-    rows = compare_folders(first, second)
+    found = compare_folders(first, second, load_catalog().papers)
+    for fault in found.faults:
+        remark(f"passed over: {fault}")
     if as_json:
-        print_json([row.as_dict() for row in rows])
+        print_json(comparison_rows(found))
     else:
-        print_table(*comparison_cells(rows))
+        print_table(*comparison_cells(found), right="A,B,difference")

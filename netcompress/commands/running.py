@@ -9,9 +9,7 @@ from netcompress.commands.measured import ResultsOption
 from netcompress.commands.records import JsonFlag
 from netcompress.output import print_json, print_table, remark
 
-data_app = typer.Typer(
-    name="data", help="Data sets: where from, licence, size, present or not.", no_args_is_help=False
-)
+data_app = typer.Typer(name="data", no_args_is_help=False)
 
 
 def register(app: typer.Typer) -> None:
@@ -92,13 +90,13 @@ def run(
                 "results": [str(path) for path in summary.results],
             }
         )
-    else:
-        _show(done.papers, folder)
     if summary.interrupted:
         remark("interrupted: what had finished is kept, the same command goes on")
         raise typer.Exit(130)
     if not no_site:
-        _renew(folder, publish)
+        _renew(folder)
+    if not as_json:
+        _show(done.papers, folder)
     if summary.failed:
         remark(f"{summary.failed} jobs failed: `netcompress results` says why")
         raise typer.Exit(1)
@@ -120,14 +118,14 @@ def _show(papers: tuple[str, ...], folder: Path | None) -> None:
     remark(f"headlines shown; all: `netcompress claims` ({len(numbered)} have a number)")
 
 
-def _renew(folder: Path | None, publish: bool) -> None:
-    """Tables (when published from a checkout) and site."""
+def _renew(folder: Path | None) -> None:
+    """Tables, where the working folder is a checkout of ours, and site."""
     from benchmarks.board import read_board
     from benchmarks.pages import build_site
-    from benchmarks.report import write_tables
+    from benchmarks.report import is_checkout, write_tables
 
     board = read_board(folder)
-    if publish:
+    if is_checkout(Path.cwd()):
         write_tables(Path.cwd(), board.catalog, board.standings)
     site = build_site(board)
     remark(f"site: open {site / 'index.html'}, or `netcompress site serve`")

@@ -8,6 +8,7 @@ import sys
 import threading
 import time
 from pathlib import Path
+from typing import ClassVar
 
 from benchmarks.benchmark import Measurement, Outcome
 from registry.errors import UserError
@@ -18,7 +19,7 @@ RESULT = Path(sys.argv[2]) if len(sys.argv) > 2 else None
 
 class Good:
     name = "fake"
-    metrics = {"score": Metric(title="the score", unit="ratio", direction="higher")}
+    metrics: ClassVar = {"score": Metric(title="the score", unit="ratio", direction="higher")}
     revision = 1
 
     def run(self, method, context):

@@ -35,9 +35,7 @@ BAD = [
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="orphans are found on Linux only")
-def test_bad_jobs_end_in_time_are_named_rightly_and_hurt_nobody(
-    fake_job, processes_of, tmp_path
-):
+def test_bad_jobs_end_in_time_are_named_rightly_and_hurt_nobody(fake_job, processes_of, tmp_path):
     store = tmp_path / "store"
     bad = [
         fake_job(cls, limit=limit, memory_bytes=1024 * MEBIBYTE, file_bytes=3 * MEBIBYTE)

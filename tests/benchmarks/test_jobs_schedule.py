@@ -51,7 +51,7 @@ def start_driver(jobs, folder: Path) -> "subprocess.Popen[str]":
 
 
 def stored_files(store: Path) -> dict[str, int]:
-    return {str(path): path.stat().st_mtime_ns for path in store.glob("*/*/*.json")}
+    return {str(path): path.stat().st_mtime_ns for path in store.glob("2*/*/*.json")}
 
 
 def leftovers(store: Path) -> list[str]:
@@ -69,11 +69,11 @@ def wait_until_gone(processes_of, folder: Path, seconds: float = 8.0) -> list[st
 
 @linux
 def test_kill_loses_at_most_the_jobs_in_flight(fake_job, processes_of, tmp_path):
-    jobs = [fake_job("Good", seed, configuration={"seconds": 0.1}) for seed in range(20)]
+    jobs = [fake_job("Good", seed, configuration={"seconds": 0.1}) for seed in range(12)]
     store = tmp_path / "store"
     moments = random.Random(5)
     before: dict[str, int] = {}
-    for kill in range(6):
+    for kill in range(5):
         process = start_driver(jobs, tmp_path)
         time.sleep(moments.uniform(0.0, 1.2))
         whole_tree = descendants(process.pid) if kill % 2 else set()
@@ -90,10 +90,10 @@ def test_kill_loses_at_most_the_jobs_in_flight(fake_job, processes_of, tmp_path)
         before = now
     assert wait_until_gone(processes_of, store) == []
     output, _ = start_driver(jobs, tmp_path).communicate(timeout=60)
-    assert output.split() == [str(20 - len(before)), "0", str(len(before))]
+    assert output.split() == [str(12 - len(before)), "0", str(len(before))]
     assert before.items() <= stored_files(store).items()
     read = Store(store).read_all()
-    assert sorted(one.result.identity.seed for one in read.results) == list(range(20))
+    assert sorted(one.result.identity.seed for one in read.results) == list(range(12))
     assert {one.result.outcome for one in read.results} == {"done"}
     assert read.faults == ()
     assert leftovers(store) == []
@@ -102,7 +102,7 @@ def test_kill_loses_at_most_the_jobs_in_flight(fake_job, processes_of, tmp_path)
 @linux
 @pytest.mark.parametrize("moment", [0.0, 0.9])
 def test_ctrl_c_stops_cleanly_and_the_rest_runs_later(moment, fake_job, processes_of, tmp_path):
-    jobs = [fake_job("Good", seed, configuration={"seconds": 0.3}) for seed in range(8)]
+    jobs = [fake_job("Good", seed, configuration={"seconds": 0.3}) for seed in range(6)]
     process = start_driver(jobs, tmp_path)
     time.sleep(moment + 0.1)
     process.send_signal(signal.SIGINT)
@@ -116,7 +116,7 @@ def test_ctrl_c_stops_cleanly_and_the_rest_runs_later(moment, fake_job, processe
     assert leftovers(store) == []
     assert processes_of(store) == []
     summary = run_all(jobs, Store(store))
-    assert (summary.done, summary.skipped) == (8 - len(finished), len(finished))
+    assert (summary.done, summary.skipped) == (6 - len(finished), len(finished))
     assert finished.items() <= stored_files(store).items()
 
 
@@ -154,8 +154,8 @@ def test_what_is_there_is_not_run_again(fake_job, tmp_path):
 
     third = run_all(jobs, store, options=Options(retry_failed=True))
     assert (third.done, third.failed, third.skipped) == (0, 1, 3)
-    fourth = run_all(jobs, store, options=Options(force=True))
-    assert (fourth.done, fourth.failed, fourth.unsuitable, fourth.skipped) == (1, 1, 1, 0)
+    fourth = run_all(jobs[:2], store, options=Options(force=True))
+    assert (fourth.done, fourth.failed, fourth.skipped) == (1, 1, 0)
 
 
 def test_keep_runs_again_what_left_no_network(fake_job, tmp_path):

@@ -39,7 +39,7 @@ def fewest_bits(counts):
     return total
 
 
-@settings(max_examples=1000, deadline=None)
+@settings(max_examples=600, deadline=None)
 @given(counts_lists)
 def test_lengths_are_as_short_as_huffmans(counts):
     counts = np.array(counts, np.int64)
@@ -59,7 +59,7 @@ def test_lengths_stop_at_the_limit_and_stay_complete():
     assert np.array_equal(decode(encode(symbols, lengths), lengths, 45), symbols)
 
 
-@settings(max_examples=1000, deadline=None)
+@settings(max_examples=600, deadline=None)
 @given(st.integers(1, 300), st.lists(st.integers(0, 299), max_size=80))
 def test_messages_come_back_and_have_one_writing(alphabet, symbols):
     symbols = np.array(symbols, np.int64) % alphabet
@@ -74,7 +74,7 @@ def test_messages_come_back_and_have_one_writing(alphabet, symbols):
     reader.finish("table")
 
 
-@settings(max_examples=1000, deadline=None)
+@settings(max_examples=600, deadline=None)
 @given(counts_lists)
 def test_tables_come_back(counts):
     lengths = code_lengths(np.array(counts, np.int64))

@@ -9,7 +9,7 @@ from methods.formats.format import FormatError
 from methods.formats.relative_index import decode_positions, encode_positions
 
 
-@settings(max_examples=1000, deadline=None)
+@settings(max_examples=600, deadline=None)
 @given(st.integers(1, 12), st.lists(st.integers(1, 5000), max_size=30))
 def test_positions_come_back(index_bits, gaps):
     positions = np.cumsum(np.array(gaps, np.int64)) - 1

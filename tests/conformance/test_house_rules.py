@@ -1,0 +1,129 @@
+"""Rules of the house that a reader of the code may rely on, checked over our own sources."""
+
+import ast
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+import benchmarks
+from benchmarks.benchmark import load_benchmarks
+from registry.catalog import load_catalog
+from registry.vocabulary import load_vocabulary
+
+ROOT = Path(benchmarks.__file__).resolve().parent.parent
+ROOMS = {"registry": 0, "methods": 1, "benchmarks": 2, "netcompress": 3}
+SOURCES = sorted(path for room in ROOMS for path in (ROOT / room).rglob("*.py"))
+
+
+def imports(path: Path) -> set[str]:
+    names = set()
+    for node in ast.walk(ast.parse(path.read_text("utf-8"))):
+        if isinstance(node, ast.Import):
+            names |= {alias.name for alias in node.names}
+        elif isinstance(node, ast.ImportFrom) and node.module and not node.level:
+            names.add(node.module)
+    return names
+
+
+@pytest.mark.parametrize("path", SOURCES, ids=lambda path: str(path.relative_to(ROOT)))
+def test_imports_run_one_way(path):
+    room = path.relative_to(ROOT).parts[0]
+    for name in imports(path):
+        other = name.split(".")[0]
+        if other in ROOMS:
+            assert ROOMS[other] <= ROOMS[room], f"{room} imports {name}"
+        if room == "registry":
+            assert other not in ("torch", "numpy"), f"{room} imports {name}"
+
+
+@pytest.mark.parametrize(
+    "path", [p for p in SOURCES if "netcompress" in p.parts[-3:]], ids=lambda path: path.name
+)
+def test_the_front_door_only_handles_arguments(path):
+    """No loops over data formats, no arithmetic of its own: functions there stay short."""
+    tree = ast.parse(path.read_text("utf-8"))
+    assert not [node for node in ast.walk(tree) if isinstance(node, ast.While)]
+    for name in imports(path):
+        assert name.split(".")[0] not in ("torch", "numpy", "yaml", "mkdocs", "subprocess")
+
+
+FORBIDDEN_CALLS = {"eval", "exec", "compile", "__import__"}
+FORBIDDEN_MODULES = {"pickle", "marshal", "shelve", "dill", "cloudpickle", "joblib"}
+YAML_HOME = "registry/yaml_reader.py"
+
+
+@pytest.mark.parametrize("path", SOURCES, ids=lambda path: str(path.relative_to(ROOT)))
+def test_nothing_is_unpickled_evaluated_or_given_to_a_shell(path):
+    where = str(path.relative_to(ROOT))
+    for name in imports(path):
+        assert name.split(".")[0] not in FORBIDDEN_MODULES, f"{where} imports {name}"
+        if name.split(".")[0] in ("yaml", "ruamel"):
+            assert where.startswith("registry/yaml_"), f"{where} imports {name}"
+    for node in ast.walk(ast.parse(path.read_text("utf-8"))):
+        if not isinstance(node, ast.Call):
+            continue
+        called = ast.unparse(node.func)
+        keywords = {k.arg: ast.unparse(k.value) for k in node.keywords}
+        at = f"{where}:{node.lineno} {called}"
+        assert called not in FORBIDDEN_CALLS, at
+        assert called not in ("os.system", "os.popen", "pty.spawn"), at
+        assert keywords.get("shell", "False") == "False", at
+        assert not called.endswith((".extractall", "unpack_archive")), at
+        if called in ("torch.load", "load_file"):
+            assert keywords.get("weights_only") == "True", at
+        if called in ("np.load", "numpy.load"):
+            assert keywords.get("allow_pickle", "False") == "False", at
+        if called.startswith("yaml.") and "load" in called.lower():
+            assert where == YAML_HOME, at
+
+
+def test_the_rule_can_be_broken(tmp_path):
+    """The checks above see what they should."""
+    bad = tmp_path / "bad.py"
+    bad.write_text("import pickle\nimport os\nos.system('ls')\n", "utf-8")
+    assert "pickle" in imports(bad)
+
+
+@pytest.mark.parametrize("path", SOURCES, ids=lambda path: str(path.relative_to(ROOT)))
+def test_a_file_stays_short(path):
+    assert len(path.read_text("utf-8").splitlines()) <= 420
+
+
+def test_benchmarks_are_those_that_the_vocabulary_says_are_built():
+    built = {n for n, entry in load_vocabulary().benchmarks.items() if entry.status == "built"}
+    classes = load_benchmarks()
+    assert set(classes) == built
+    for name, cls in classes.items():
+        assert dict(cls.metrics) == load_vocabulary().benchmarks[name].metrics
+
+
+def test_every_paper_of_the_survey_is_there():
+    ids = [
+        "2013-predicting-parameters", "2014-linear-structure", "2014-low-rank-expansions",
+        "2015-hashed-nets", "2016-deep-compression", "2016-eie", "2016-few-multiplications",
+        "2016-joint-low-rank-rnn", "2016-limited-precision-rnn", "2016-quantized-cnn",
+        "2016-squeezenet", "2017-trained-ternary-quantization",
+    ]  # fmt: skip
+    catalog = load_catalog()
+    assert [paper.id for paper in catalog.papers] == ids
+    for paper in catalog.papers:
+        assert sum(claim.headline for claim in paper.claims) >= 1
+        assert paper.source.listing is not None
+        assert paper.method == paper.id[5:]
+
+
+def test_help_is_quick_and_imports_no_torch():
+    script = (
+        "import sys, json\nfrom netcompress.app import app\n"
+        "try:\n    app(['--help'])\nexcept SystemExit:\n    pass\n"
+        "print(json.dumps([m for m in ('torch', 'numpy', 'pydantic', 'mkdocs', 'rich.table') "
+        "if m in sys.modules]), file=sys.stderr)"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", script], capture_output=True, text=True, cwd=ROOT, check=True
+    )
+    assert json.loads(done.stderr) == []
+    assert "papers" in done.stdout

@@ -1,0 +1,312 @@
+"""The container: one writing, nothing silently wrong, bounded memory, golden files."""
+
+import hashlib
+import random
+import tracemalloc
+from pathlib import Path
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from methods.bits import write_varint
+from methods.compressed import Compressed
+from methods.container import MAGIC, STRINGS, digest_of, read_document, write_document
+from methods.document import DTYPES, Document, LayerEntry, TensorEntry, section_bytes
+from methods.formats.dense import STORED
+from methods.formats.format import FormatError
+from methods.layer_kinds import LAYER_KINDS
+
+GOLDEN = Path(__file__).parents[1] / "golden"
+GOLDEN_FILES = sorted(GOLDEN.glob("*.netc"))
+MUTATIONS = 15_000
+MEMORY_CASES = 150
+
+
+def sealed(body: bytes) -> bytes:
+    """``body`` behind a prefix that agrees with it."""
+    start = MAGIC + b"\x01" + (29 + len(body)).to_bytes(8, "little")
+    whole = start + bytes(16) + body
+    return start + digest_of(whole) + body
+
+
+def decoded_digest(compressed: Compressed) -> str:
+    digest = hashlib.sha256()
+    for name, tensor in sorted(compressed.tensors().items()):
+        digest.update(f"{name} {tuple(tensor.shape)} {tensor.dtype}\n".encode())
+        digest.update(tensor.float().numpy().tobytes())
+    return digest.hexdigest()
+
+
+texts = st.text("abz.é_-09", min_size=1, max_size=8)
+contents = st.binary(max_size=12) | st.sampled_from([b"", b"shared"])
+tensor_entries = st.builds(
+    TensorEntry,
+    name=texts,
+    shape=st.lists(st.integers(0, 300), max_size=3).map(tuple),
+    dtype=st.sampled_from(DTYPES),
+    kind=st.sampled_from(["dense", "sparse-codebook", "unheard-of"]),
+    parts=st.dictionaries(st.sampled_from(["values", "codes", "tables", "new"]), contents),
+)
+
+
+@st.composite
+def documents(draw):
+    tensors = draw(st.lists(tensor_entries, max_size=5, unique_by=lambda one: one.name))
+    names = draw(st.lists(texts, max_size=5, unique=True))
+    layers = []
+    for place, name in enumerate(names):
+        kinds = ["flatten", "relu", "max-pooling", "addition"] + ["convolution"] * bool(tensors)
+        kind = draw(st.sampled_from(kinds))
+        sizes, roles, inputs = {}, {}, ()
+        if kind == "max-pooling":
+            sizes = {"kernel": draw(st.integers(1, 9))}
+        if kind == "convolution":
+            sizes = draw(st.dictionaries(st.sampled_from(["groups", "stride"]), st.integers(2, 4)))
+            roles = {"weight": draw(st.integers(0, len(tensors) - 1))}
+        if kind == "addition":
+            inputs = tuple(draw(st.lists(st.integers(-1, place - 1), min_size=2, max_size=3)))
+        layers.append(LayerEntry(kind, name, sizes, inputs, roles))
+    metadata = draw(st.dictionaries(texts, texts, max_size=3))
+    return Document(metadata, tuple(layers), tuple(tensors))
+
+
+@settings(max_examples=300, deadline=None)
+@given(documents())
+def test_documents_come_back_and_have_one_writing(document):
+    data = write_document(document)
+    assert read_document(data) == document
+    assert write_document(read_document(data)) == data
+    shared = sum(sum(parts.values()) for parts in section_bytes(document).values())
+    distinct = {content for one in document.tensors for content in one.parts.values()}
+    assert shared == sum(map(len, distinct))
+    assert data.endswith(b"".join(dict.fromkeys(in_order(document))))
+
+
+def in_order(document):
+    return (one.parts[part] for one in document.tensors for part in sorted(one.parts))
+
+
+def test_equal_parts_are_stored_once():
+    content = bytes(range(200)) * 5
+    entries = [
+        TensorEntry(name, (1,), "float32", "dense", {"values": content}) for name in ("a", "b")
+    ]
+    one = write_document(Document({}, (), tuple(entries[:1])))
+    two = write_document(Document({}, (), tuple(entries)))
+    assert len(two) - len(one) < 16
+    assert section_bytes(Document({}, (), tuple(entries))) == {
+        "a": {"values": 1000},
+        "b": {"values": 0},
+    }
+
+
+def test_tables_of_names_agree():
+    assert tuple(STORED) == DTYPES
+    assert len(set(STRINGS)) == len(STRINGS)
+    assert set(LAYER_KINDS) < set(STRINGS)
+    # The order is part of version 1: old files name these by number.
+    listed = hashlib.sha256("\n".join(STRINGS).encode()).hexdigest()
+    assert listed == (GOLDEN / "version-1.strings").read_text().strip()
+
+
+def tensor(name="t", shape=(1,), dtype="float32", kind="dense", parts=None):
+    return TensorEntry(name, shape, dtype, kind, parts or {})
+
+
+BROKEN = {
+    "name empty": Document({}, (), (tensor(""),)),
+    "name twice": Document({}, (), (tensor(), tensor())),
+    "name too long": Document({}, (), (tensor("n" * 201),)),
+    "control": Document({}, (), (tensor("a\x1b[31m"),)),
+    "right to left": Document({"a\u202eb": "c"}, (), ()),
+    "not NFC": Document({"a": "e\u0301"}, (), ()),
+    "surrogate": Document({"a": "\ud800"}, (), ()),
+    "newline": Document({"a": "b\nc"}, (), ()),
+    "metadata too long": Document({"a": "b" * 4097}, (), ()),
+    "too much metadata": Document({f"a{n}": "b" for n in range(65)}, (), ()),
+    "type": Document({}, (), (tensor(dtype="object"),)),
+    "too many weights": Document({}, (), (tensor(shape=(2**16, 2**16)),)),
+    "hidden overflow": Document({}, (), (tensor(shape=(2**40, 0)),)),
+    "rank": Document({}, (), (tensor(shape=(1,) * 9),)),
+    "parts": Document({}, (), (tensor(parts={f"p{n}": b"" for n in range(17)}),)),
+    "kind of layer": Document({}, (LayerEntry("os.system", "a"),), ()),
+    "layer twice": Document({}, (LayerEntry("relu", "a"), LayerEntry("relu", "a")), ()),
+    "size": Document({}, (LayerEntry("relu", "a", {"kernel": 1}),), ()),
+    "size missing": Document({}, (LayerEntry("max-pooling", "a"),), ()),
+    "size zero": Document({}, (LayerEntry("max-pooling", "a", {"kernel": 0}),), ()),
+    "default": Document({}, (LayerEntry("max-pooling", "a", {"kernel": 2, "ceil": 0}),), ()),
+    "no weight": Document({}, (LayerEntry("linear", "a"),), ()),
+    "no such tensor": Document({}, (LayerEntry("linear", "a", {}, (), {"weight": 0}),), ()),
+    "unknown role": Document({}, (LayerEntry("relu", "a", {}, (), {"x": 0}),), (tensor(),)),
+    "input ahead": Document({}, (LayerEntry("addition", "a", {}, (0, 0)),), ()),
+    "input implied": Document({}, (LayerEntry("relu", "a", {}, (-1,)),), ()),
+    "one input": Document({}, (LayerEntry("addition", "a"),), ()),
+    "two inputs": Document({}, (LayerEntry("relu", "a", {}, (-1, -1)),), ()),
+    "too many objects": Document({}, tuple(LayerEntry("relu", f"a{n}") for n in range(3000)), ()),
+}
+
+
+@pytest.mark.parametrize("case", BROKEN)
+def test_documents_that_break_a_rule_are_not_written(case):
+    with pytest.raises(FormatError) as caught:
+        write_document(BROKEN[case])
+    assert str(caught.value).isprintable()
+
+
+def test_more_weights_are_read_where_the_caller_says_so():
+    document = Document({}, (), (tensor(shape=(2**16, 2**16)),))
+    data = write_document(document, max_weights=2**33)
+    with pytest.raises(FormatError, match="weights"):
+        read_document(data)
+    assert read_document(data, max_weights=2**33) == document
+
+
+HOSTILE = [
+    (b"", "a count is cut short"),
+    (b"\x00\x00", "a count is cut short"),
+    (b"\x00\x00\x00\x00", "do not fill"),
+    (b"\x80\x00\x00\x00", "shortest form"),
+    (b"\x00\xff\xff\xff\xff\x0f\x00", "4294967295 entries"),
+    (b"\x41" + bytes(80), "65 entries"),
+    # keys out of order, and one twice
+    (b"\x02\x00\x01b\x01x\x00\x01a\x01x\x00\x00", "one allowed way"),
+    (b"\x02\x00\x01a\x01x\x02\x01x\x00\x00", "one allowed way"),
+    # a string spelt out that has a number, that is no UTF-8, not there, or of 4 GB
+    (b"\x01\x00\x06weight\x01x\x00\x00", "one allowed way"),
+    (b"\x01\x00\x01\xff\x01x\x00\x00", "no UTF-8"),
+    (b"\x01\xff\x01\x01x\x00\x00", "string 255 is not there"),
+    (b"\x01\x00\xff\xff\xff\xff\x0fa\x01x\x00\x00", "more than 200"),
+    # a name whose suffix was not split off
+    (b"\x00\x01\x00\x08t.weight\x01\x1b\x07\x00\x00\x00", "one allowed way"),
+    # a section longer than the file, one stored twice, one that is not there
+    (b"\x00\x01\x00\x01t\x01\x1b\x07\x00\x01\x1f\x00\x7f\x00", "length is 127, more than 2"),
+    (b"\x00\x01\x00\x01t\x01\x1b\x07\x00\x02\x23\x00\x01\x1f\x00\x01\x00zz", "one allowed way"),
+    (b"\x00\x01\x00\x01t\x01\x1b\x07\x00\x01\x1f\x05\x00", "section 5 is not there"),
+]
+
+
+@pytest.mark.parametrize(("body", "reason"), HOSTILE)
+def test_hostile_headers_with_a_true_digest_are_refused(body, reason):
+    assert read_document(sealed(b"\0\0\0")) == Document({}, (), ())
+    with pytest.raises(FormatError, match=reason):
+        read_document(sealed(body))
+
+
+def test_versions_and_other_files_are_told_apart():
+    data = write_document(Document({}, (), ()))
+    with pytest.raises(FormatError, match="version 2"):
+        read_document(data[:4] + b"\x02" + data[5:])
+    with pytest.raises(FormatError, match=r"no \.netc file"):
+        read_document(b"PK\x03\x04" + bytes(100))
+    with pytest.raises(FormatError, match="cut short or grown"):
+        read_document(data + b"\0")
+    with pytest.raises(FormatError, match="digest"):
+        read_document(data[:-1] + b"\1")
+
+
+@pytest.mark.parametrize("path", GOLDEN_FILES, ids=lambda path: path.name)
+def test_golden_files_read_for_ever(path):
+    wanted = path.with_suffix(".decoded").read_text().strip()
+    compressed = Compressed.load(path)
+    assert decoded_digest(compressed) == wanted
+    assert compressed.to_bytes() == path.read_bytes()
+
+
+@pytest.mark.parametrize("path", GOLDEN_FILES, ids=lambda path: path.name)
+def test_every_truncation_and_every_bit_flip_is_refused(path):
+    data = path.read_bytes()
+    accepted = 0
+    for size in range(len(data)):
+        accepted += reads(data[:size])
+    changed = bytearray(data)
+    for bit in range(8 * len(data)):
+        changed[bit // 8] ^= 1 << bit % 8
+        accepted += reads(bytes(changed))
+        changed[bit // 8] ^= 1 << bit % 8
+    assert accepted == 0
+
+
+def reads(data: bytes) -> bool:
+    try:
+        read_document(data)
+    except FormatError:
+        return False
+    return True
+
+
+def mutate(data: bytes, chance: random.Random) -> bytes:
+    """Bytes set, flipped, cut, doubled or put in; most of them in the header."""
+    body = bytearray(data[29:])
+    for _ in range(chance.randint(1, 4)):
+        at = chance.randrange(min(len(body), chance.choice([200, 260, len(body)])) or 1)
+        match chance.randrange(5):
+            case 0:
+                body[at : at + 1] = bytes([chance.choice([0, 1, 2, 127, 128, 255])])
+            case 1:
+                body[at : at + 1] = bytes([chance.randrange(256)])
+            case 2:
+                del body[at : at + chance.randint(1, 8)]
+            case 3:
+                body[at:at] = body[at : at + chance.randint(1, 8)]
+            case 4:
+                body[at:at] = write_varint(chance.getrandbits(chance.randint(1, 40)))
+    return sealed(bytes(body))
+
+
+def test_mutations_with_a_true_digest_give_only_format_errors():
+    seeds = [path.read_bytes() for path in GOLDEN_FILES]
+    chance = random.Random(20)
+    unpacked = 0
+    for _ in range(MUTATIONS):
+        data = mutate(chance.choice(seeds), chance)
+        try:
+            document = read_document(data)
+            assert write_document(document) == data
+            Compressed.from_bytes(data)
+            unpacked += 1
+        except FormatError:
+            continue
+    assert unpacked > 0  # the mutator reaches behind every check
+
+
+def peak_bytes(data: bytes) -> int:
+    tracemalloc.start()
+    try:
+        reads(data)
+        return tracemalloc.get_traced_memory()[1]
+    finally:
+        tracemalloc.stop()
+
+
+def greedy_files():
+    """Bodies that ask for as many objects as they can for their bytes."""
+    for count in (1000, 20_000):
+        yield (
+            b"\0"
+            + write_varint(count)
+            + b"".join(
+                b"\0" + bytes([4]) + f"{n:04x}"[-4:].encode() + b"\1\x1b\7\0\0"
+                for n in range(count)
+            )
+        )
+        yield b"\0\0" + write_varint(count) + b"\x35\0\1a\0\0\0" * count
+        yield b"\0" + write_varint(count) + b"\1\1\1\7\1\0\0" * count
+    for filling in (1 << 20,):
+        count = (1024 + filling // 64) // 2 - 8
+        header = b"".join(
+            b"\0" + bytes([4]) + f"{n:04x}"[-4:].encode() + b"\1\x1b\7\0\0" for n in range(count)
+        )
+        yield b"\0" + write_varint(count) + header + b"\0" + bytes(filling)
+        last = b"\0\1z\1\x1b\7\0\1\x1f\0" + write_varint(filling)
+        yield b"\0" + write_varint(count + 1) + header + last + b"\0" + bytes(filling)
+
+
+def test_reading_takes_no_more_memory_than_the_file_deserves():
+    chance = random.Random(7)
+    golden = GOLDEN_FILES[0].read_bytes()
+    cases = [sealed(body) for body in greedy_files()]
+    cases += [mutate(golden, chance) for _ in range(MEMORY_CASES)]
+    assert any(reads(data) for data in cases[:8])  # one of the greedy ones is within the rules
+    worst = max(peak_bytes(data) / max(len(data), 65_536) for data in cases)
+    assert worst <= 8

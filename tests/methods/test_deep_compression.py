@@ -1,0 +1,177 @@
+"""Deep Compression: the paper's worked step, what its stages must hold, and its bad input."""
+
+import numpy as np
+import pytest
+import torch
+from pydantic import ValidationError
+from torch import nn
+
+from benchmarks.accounting import LayerCount, paper_count
+from methods.checks import WatchedTask
+from methods.deep_compression import (
+    PAPER_SETTINGS,
+    Codebook,
+    DeepCompression,
+    DeepCompressionConfig,
+    prune,
+    share,
+    summed_gradient,
+)
+from methods.formats.sparse_codebook import SparseCodebook
+from methods.method import UnsuitableTask
+
+SHORT = {"rounds": 2, "round_epochs": 1, "final_epochs": 1, "codebook_epochs": 1}
+
+
+@pytest.fixture(scope="module")
+def task():
+    return WatchedTask()
+
+
+@pytest.fixture(scope="module")
+def compressed(task):
+    return DeepCompression().compress(task, DeepCompressionConfig(**SHORT), seed=0)
+
+
+def test_figure_3_centroids_learn_by_the_sum_of_their_members_gradients():
+    # Fig. 3: codes by position, gradients summed per code, learning rate 1.
+    codes = torch.tensor([3, 0, 2, 1, 1, 1, 0, 3, 0, 3, 1, 0, 3, 1, 2, 2])
+    gradient = torch.tensor(
+        [-0.03, -0.01, 0.03, 0.02, -0.01, 0.01, -0.02, 0.12,
+         -0.01, 0.02, 0.04, 0.01, -0.07, -0.02, 0.01, -0.02]
+    ).reshape(4, 4)  # fmt: skip
+    codebook = Codebook(
+        nn.Parameter(torch.tensor([2.0, 1.5, 0.0, -1.0])), codes, torch.arange(16)
+    )
+    summed = summed_gradient(gradient, codebook)
+    wanted = [float(gradient.flatten()[codes == code].sum()) for code in range(4)]
+    assert summed.tolist() == pytest.approx(wanted)
+    step = torch.tensor([0.04, 0.02, 0.04, -0.03])
+    assert (codebook.centroids - step).tolist() == pytest.approx([1.96, 1.48, -0.04, -0.97])
+
+
+def test_sums_and_not_means_and_only_over_survivors():
+    codebook = Codebook(
+        nn.Parameter(torch.zeros(2)), torch.tensor([0, 0, 1]), torch.tensor([0, 2, 5])
+    )
+    gradient = torch.tensor([[1.0, 100.0, 2.0], [100.0, 100.0, 4.0]])
+    assert summed_gradient(gradient, codebook).tolist() == [3.0, 4.0]
+
+
+def test_the_densities_and_bits_asked_for_are_those_of_the_file(task):
+    config = DeepCompressionConfig(
+        **SHORT,
+        densities={"ip1": 0.25, "ip2": 0.5, "ip3": 1.0},
+        weight_bits={"ip1": 2, "ip2": 3, "ip3": 4},
+        index_bits=3,
+    )
+    formats = DeepCompression().compress(task, config, seed=0).formats
+    for layer, density, clusters in (("ip1", 0.25, 4), ("ip2", 0.5, 8), ("ip3", 1.0, 16)):
+        held = formats[f"{layer}.weight"]
+        assert isinstance(held, SparseCodebook)
+        assert len(held.positions) == round(density * held.weights)
+        assert len(held.codebook) <= clusters
+        assert held.index_bits == 3
+
+
+def test_pruned_weights_stay_zero_through_momentum_and_weight_decay(task):
+    network = task.fresh_network(0)
+    masks = prune(
+        task, network, {"ip1": 0.1, "ip2": 0.3, "ip3": 0.5}, DeepCompressionConfig(**SHORT), 0
+    )
+    for name, parameter in network.named_parameters():
+        if name in masks:
+            assert (parameter[~masks[name]] == 0).all()
+            assert int(masks[name].sum()) < masks[name].numel()
+
+
+def test_after_sharing_a_layer_holds_no_more_values_than_centroids(task):
+    network = task.fresh_network(1)
+    config = DeepCompressionConfig(**SHORT)
+    masks = prune(task, network, {"ip1": 0.2, "ip2": 0.5, "ip3": 0.5}, config, 1)
+    books = share(network, masks, {"ip1": 3, "ip2": 4, "ip3": 2}, config, 1)
+    for name, bits in (("ip1", 3), ("ip2", 4), ("ip3", 2)):
+        values = dict(network.named_parameters())[f"{name}.weight"][masks[f"{name}.weight"]]
+        assert len(values.unique()) <= 2**bits
+        assert len(books[f"{name}.weight"].centroids) <= 2**bits
+
+
+def test_centroids_that_are_trained_move_and_assignments_do_not(task):
+    plain = {**SHORT, "codebook_epochs": 0}
+    before = DeepCompression().compress(task, DeepCompressionConfig(**plain), seed=0)
+    after = DeepCompression().compress(task, DeepCompressionConfig(**SHORT), seed=0)
+    for name, held in before.formats.items():
+        if isinstance(held, SparseCodebook):
+            other = after.formats[name]
+            assert np.array_equal(held.codes, other.codes)
+            assert np.array_equal(held.positions, other.positions)
+            assert not np.array_equal(held.codebook, other.codebook)
+
+
+def test_it_still_classifies(task, compressed):
+    # Four classes, so chance is an error of 0.75.
+    assert task.validation_score(task.network) < 0.2
+    assert task.validation_score(compressed.network) < 0.4
+
+
+def test_the_papers_settings_are_those_of_table_2():
+    settings = PAPER_SETTINGS["lenet-300-100"]
+    assert settings.densities == {"ip1": 0.08, "ip2": 0.09, "ip3": 0.26}
+    assert settings.weight_bits == {"ip1": 6, "ip2": 6, "ip3": 6}
+    assert settings.index_bits == 5
+
+
+def test_the_papers_count_gives_the_rates_of_table_2_from_its_own_cells():
+    # Entries solved from the P+Q+H column (the same formula), then the P+Q column must follow.
+    rows = [
+        (235_200, 18_816, 21_304, 4.4, 3.7, 0.0232, 0.031),
+        (30_000, 2_700, 3_119, 4.4, 4.3, 0.0304, 0.038),
+        (1_000, 260, 269, 4.3, 3.2, 0.1270, 0.157),
+    ]
+    for weights, survivors, entries, code_bits, field_bits, coded, quantized in rows:
+        layer = LayerCount(weights, survivors, entries, 64, 6, 5, code_bits, field_bits)
+        assert layer.coded_bits / (32 * weights) == pytest.approx(coded, rel=2e-3)
+        assert layer.quantized_bits / (32 * weights) == pytest.approx(quantized, abs=6e-4)
+
+
+def test_the_papers_count_is_that_of_the_formats(compressed):
+    counted = paper_count(compressed.formats)
+    sparse = {n: f for n, f in compressed.formats.items() if isinstance(f, SparseCodebook)}
+    bits = sum(held.paper_bits(huffman=True) for held in sparse.values())
+    assert counted["paper_bytes"].value == pytest.approx(bits / 8, rel=1e-3)
+    weights = sum(held.weights for held in sparse.values())
+    assert counted["paper_ratio"].value == pytest.approx(32 * weights / bits, rel=1e-3)
+    assert 0 < counted["entropy_coding_saving"].value < 1
+    shares = counted["codebook_share"].value + counted["index_share"].value
+    assert 0 < shares < 1
+
+
+@pytest.mark.parametrize(
+    "bad",
+    [
+        {"densities": {"ip1": 0.0}},
+        {"densities": {"ip1": 1.5}},
+        {"weight_bits": 9},
+        {"weight_bits": 0},
+        {"rounds": 0},
+        {"learning_rate": -1.0},
+        {"initialisation": "forgy"},
+        {"density": 0.1},
+        {"learning_rate": float("nan")},
+    ],
+)
+def test_values_out_of_range_are_refused(bad):
+    with pytest.raises(ValidationError):
+        DeepCompressionConfig.model_validate(bad)
+
+
+def test_a_layer_that_is_not_there_is_named(task):
+    config = DeepCompressionConfig(**SHORT, densities={"fc1": 0.1})
+    with pytest.raises(UnsuitableTask, match=r"fc1.*it has ip1, ip2, ip3"):
+        DeepCompression().compress(task, config, seed=0)
+
+
+def test_a_density_that_leaves_nothing_is_named(task):
+    config = DeepCompressionConfig(**SHORT, densities={"ip3": 1e-6})
+    with pytest.raises(UnsuitableTask, match=r"ip3\.weight"):
+        DeepCompression().compress(task, config, seed=0)
