@@ -5,7 +5,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from benchmarks.benchmark import find_benchmark
-from benchmarks.datasets import DATASETS, digests
+from benchmarks.datasets import digests
+from benchmarks.declarations import DATASETS
 from benchmarks.job import configuration_of, fingerprint
 from benchmarks.result import Result
 from benchmarks.standing import Standing, standings

@@ -11,10 +11,12 @@ from typing import Any
 
 from benchmarks.benchmark import discover_benchmarks
 from benchmarks.cache import cache_folder
-from benchmarks.datasets import DATASETS, present
+from benchmarks.datasets import present
+from benchmarks.declarations import DATASETS
 from benchmarks.provenance import cpu_model, package_versions
-from methods.discovery import discover
+from methods.discovery import Found, discover
 from registry.catalog import load_catalog
+from registry.errors import UserError
 
 Row = dict[str, Any]
 CPU_FEATURES = ("avx2", "fma", "avx512f", "avx512_vnni", "asimd")
@@ -31,15 +33,14 @@ def method_rows() -> list[Row]:
     rows = []
     for name in sorted(set(papers) | set(found)):
         plugin = found.get(name)
-        why_not = plugin.why_not if plugin else None
-        cls = plugin.load() if plugin and why_not is None else None
+        cls, why_not = _loaded(plugin)
         status = "planned" if plugin is None else ("runs" if cls else f"not loaded: {why_not}")
         rows.append(
             {
                 "name": name,
                 "papers": papers.get(name, []),
                 "status": status,
-                "why_not": why_not if plugin else "no plugin of this name yet",
+                "why_not": why_not,
                 "starts_from": getattr(cls, "starts_from", None),
                 "needs": getattr(cls, "needs", None),
                 "compresses": getattr(cls, "compresses", None),
@@ -48,6 +49,16 @@ def method_rows() -> list[Row]:
             }
         )
     return rows
+
+
+def _loaded(plugin: Found | None) -> tuple[type[Any] | None, str | None]:
+    """The class, or why there is none."""
+    if plugin is None:
+        return None, "no plugin of this name yet"
+    try:
+        return plugin.load(), None
+    except UserError as error:
+        return None, plugin.why_not or str(error)
 
 
 def benchmark_rows() -> list[Row]:
@@ -74,6 +85,25 @@ def benchmark_rows() -> list[Row]:
             }
         )
     return rows
+
+
+def data_rows() -> list[Row]:
+    """One row a data set."""
+    return [
+        {
+            "name": name,
+            "title": dataset.title,
+            "about": dataset.about,
+            "sources": [source.label for source in dataset.sources],
+            "licence": dataset.licence,
+            "citation": dataset.citation,
+            "caution": dataset.caution,
+            "bytes": dataset.size_bytes,
+            "files": {file.name: file.sha256 for file in dataset.files},
+            "present": present(name),
+        }
+        for name, dataset in DATASETS.items()
+    ]
 
 
 @dataclass(frozen=True)

@@ -1,4 +1,4 @@
-"""How numbers are written for people: in the claim's unit, with the digits that the interval earns."""
+"""How numbers are written for people: in the claim's unit, with four significant digits."""
 
 import math
 

@@ -14,7 +14,6 @@ from methods.formats.format import FormatError
 from methods.training import ClassificationTask, cosine
 from registry.fields import Model
 
-
 REFERENCE_SECONDS = 1800.0
 """How long a job waits for another that trains the same network."""
 

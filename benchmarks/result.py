@@ -55,8 +55,8 @@ class Result(Model):
     data_digests: dict[str, Digest]
     outcome: OutcomeKind
     reason: str | None = None
-    metrics: dict[str, Measurement] = {}
-    size_bytes: dict[str, Annotated[int, Field(ge=0)]] = {}
+    metrics: Annotated[dict[str, Measurement], Field(default_factory=dict)]
+    size_bytes: Annotated[dict[str, Annotated[int, Field(ge=0)]], Field(default_factory=dict)]
     remarks: tuple[str, ...] = ()
     log: str = ""
     """The end of what a failed job printed."""

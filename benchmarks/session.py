@@ -195,7 +195,9 @@ class _Display:
 
 
 def _sentence(progress: RunProgress) -> str:
-    left = "" if progress.seconds_left is None else f", about {_duration(progress.seconds_left)} left"
+    left = (
+        "" if progress.seconds_left is None else f", about {_duration(progress.seconds_left)} left"
+    )
     running = "; ".join(progress.running)
     return f"{progress.finished} of {progress.total} jobs{left}: {running}"
 

@@ -155,9 +155,7 @@ def _estimate_of(claim: Claim, metric: Metric, done: Sequence[Result]) -> Estima
         first, second = claim.ordering.minuend + suffix, claim.ordering.subtrahend + suffix
         if any(first not in r.metrics or second not in r.metrics for r in done):
             return None
-        differences = [
-            float(r.metrics[first].value) - float(r.metrics[second].value) for r in done
-        ]
+        differences = [float(r.metrics[first].value) - float(r.metrics[second].value) for r in done]
         judged = judge_ordering(claim, differences, None)
         return Estimate(judged.measured or 0.0, None, len(differences))
     key = claim.measured_as

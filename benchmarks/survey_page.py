@@ -18,7 +18,6 @@ from benchmarks.markup import (
     small,
     table,
 )
-from benchmarks.report import TECHNIQUES
 from benchmarks.standing import count_verdicts
 from registry.record import Paper
 from registry.survey import Survey, SurveyRow, read_survey, survey_markdown
@@ -248,4 +247,3 @@ def _cells(row: str) -> list[str]:
     return [cell.strip() for cell in row.strip().strip("|").split("|")]
 
 
-assert [name.replace("-", "_") for name, _ in TECHNIQUES] == list(FLAG_TITLES)[:4]

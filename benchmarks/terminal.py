@@ -13,8 +13,18 @@ from benchmarks.report import (
 )
 from benchmarks.standing import Standing
 from benchmarks.store import Stored
+from registry.survey import SurveyRow
 
-CLAIM_HEADERS = ["claim", "check", "claimed", "measured", "95 % interval", "verdict", "gap", "yours"]
+CLAIM_HEADERS = [
+    "claim",
+    "check",
+    "claimed",
+    "measured",
+    "95 % interval",
+    "verdict",
+    "gap",
+    "yours",
+]
 
 
 def claim_cells(
@@ -36,6 +46,18 @@ def claim_cells(
         ]
         rows.append([standing.paper.id, *row] if with_paper else row)
     return (["paper", *CLAIM_HEADERS] if with_paper else list(CLAIM_HEADERS)), rows
+
+
+def survey_cells(rows: Sequence[SurveyRow]) -> tuple[list[str], list[list[str]]]:
+    """Headers and rows of the source's table, its flags as they stand there."""
+    flags = ("matrix_factorization", "parameter_sharing", "pruning", "parameter_quantization",
+             "software", "hardware")  # fmt: skip
+    headers = ["paper", "year", *(flag.replace("_", " ") for flag in flags), "DNN type"]
+    cells = [
+        [row.paper, str(row.year), *("O" if getattr(row, f) else "" for f in flags), row.dnn_type]
+        for row in rows
+    ]
+    return headers, cells
 
 
 def result_cells(

@@ -150,9 +150,7 @@ def judge_ordering(claim: Claim, differences: Sequence[float], n: int | None) ->
     assert ordering is not None
     bound = float(to_base(Decimal(ordering.bound), claim.unit))
     mean = statistics.fmean(differences)
-    judged = Judgement(
-        "inconclusive", measured=mean, n=n, seeds=len(differences), gap=mean - bound
-    )
+    judged = Judgement("inconclusive", measured=mean, n=n, seeds=len(differences), gap=mean - bound)
     if len(differences) < SEEDS_FOR_AN_ORDERING:
         return replace(judged, reason=f"an ordering needs {SEEDS_FOR_AN_ORDERING} seeds or more")
     half = student_t(len(differences) - 1) * statistics.stdev(differences)
@@ -186,9 +184,7 @@ def verdict(
     """
     if claim.check == "out-of-reach":
         return Judgement("out of reach", reason=claim.reason)
-    counted = [
-        r for r in current if r.identity.scale == "full" and r.identity.data == wanted_data
-    ]
+    counted = [r for r in current if r.identity.scale == "full" and r.identity.data == wanted_data]
     if not counted:
         if stale:
             return Judgement("stale", reason="method, benchmark, data or configuration moved on")

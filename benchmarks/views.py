@@ -11,13 +11,13 @@ from benchmarks.compare import Comparison
 from benchmarks.escape import csv_cell
 from benchmarks.result import Result
 from benchmarks.standing import Standing, count_verdicts
-from registry.catalog import Catalog
+from registry.record import Paper
 from registry.units import base_unit, to_base
 
 Row = dict[str, Any]
 
 
-def paper_rows(catalog: Catalog, found: Sequence[Standing]) -> list[Row]:
+def paper_rows(papers: Iterable[Paper], found: Sequence[Standing]) -> list[Row]:
     """One row a paper: the contract of ``netcompress papers --json``."""
     by_paper: dict[str, list[Standing]] = {}
     for standing in found:
@@ -35,15 +35,15 @@ def paper_rows(catalog: Catalog, found: Sequence[Standing]) -> list[Row]:
             "claims": [claim.id for claim in paper.claims],
             "verdicts": dict(count_verdicts(by_paper.get(paper.id, []))),
         }
-        for paper in catalog.papers
+        for paper in papers
     ]
 
 
 def claim_row(standing: Standing) -> Row:
     """One claim: the contract of ``netcompress claims --json``.
 
-    ``reported``, ``measured``, ``low``, ``high``, ``gap`` and ``yours`` are in ``unit``; ``printed``
-    and ``printed_unit`` are the paper's. For an ordering, ``reported`` is the bound of the
+    ``reported``, ``measured``, ``low``, ``high``, ``gap`` and ``yours`` are in ``unit``;
+    ``printed`` and ``printed_unit`` are the paper's. For an ordering, ``reported`` is the bound of the
     difference and ``measured`` the difference.
     """
     claim, judged, yours = standing.claim, standing.judgement, standing.yours

@@ -156,7 +156,9 @@ def _declares_itself(method: Method) -> Check:
         "revision": lambda v: isinstance(v, int) and v >= 1,
     }
     wrong = [name for name, holds in wanted.items() if not holds(getattr(method, name, None))]
-    return Check("declares itself", not wrong, f"wrong or missing: {', '.join(wrong)}" * bool(wrong))
+    return Check(
+        "declares itself", not wrong, f"wrong or missing: {', '.join(wrong)}" * bool(wrong)
+    )
 
 
 def _defaults_are_whole(method: Method) -> Check:

@@ -38,7 +38,9 @@ class Compressed:
         formats: Mapping[str, Format],
         metadata: Mapping[str, str] | None = None,
     ) -> Self:
-        """The layers of ``reference``, a plain ``nn.Sequential``; parameters not given become float32.
+        """The layers of ``reference``, a plain ``nn.Sequential``.
+
+        Parameters without a format are stored as float32.
 
         Raises:
             UserError: a format for no parameter or of another shape, or a layer of a kind that

@@ -149,7 +149,7 @@ class DeepCompression:
 def _settings(
     network: str, layers: Mapping[str, nn.Module], config: DeepCompressionConfig
 ) -> tuple[dict[str, float], dict[str, int], int]:
-    """Densities and bits by layer, and index bits: the config's, else the paper's, else defaults."""
+    """Densities and bits by layer, and index bits: configured, the paper's, or defaults."""
     paper = PAPER_SETTINGS.get(network)
     if paper is not None and set(paper.densities) != set(layers):
         paper = None

@@ -1,6 +1,7 @@
 """Methods by name, found without importing them: built in, from other packages, or in a file.
 
-Other packages add theirs through the entry point group ``netcompress.methods``. What cannot be
+Other packages add theirs through the entry point group ``netcompress.methods``; files that lie
+beside a user's own records (``NETCOMPRESS_PAPERS``) are found too. What cannot be
 loaded is kept with the reason, so that a list of methods can show it.
 """
 
@@ -8,14 +9,16 @@ import difflib
 import hashlib
 import importlib
 import importlib.util
+import os
 import sys
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from importlib.metadata import entry_points
 from pathlib import Path
 from types import ModuleType
 from typing import TYPE_CHECKING, Any
 
+from registry.catalog import PAPERS_VARIABLE
 from registry.errors import UserError
 
 if TYPE_CHECKING:
@@ -104,19 +107,35 @@ METHOD_ATTRIBUTES = (
 
 
 def discover() -> dict[str, Found]:
-    """Every method by name; built-in ones come first and cannot be replaced."""
+    """Every method by name: built in, then of the user's own records, then of packages.
+
+    The first of a name holds: what is built in cannot be replaced.
+    """
     built_in = [
         Found(name, "built in", target, paper, METHOD_ATTRIBUTES)
         for name, (target, paper) in BUILT_IN.items()
     ]
-    return with_entry_points(built_in, GROUP, METHOD_ATTRIBUTES)
+    return with_entry_points([*built_in, *_of_own_papers()], GROUP, METHOD_ATTRIBUTES)
+
+
+def _of_own_papers() -> Iterator[Found]:
+    """Plugins that lie beside the user's own records: ``my_paper.py`` is ``my-paper``."""
+    folder = os.environ.get(PAPERS_VARIABLE)
+    if not folder:
+        return
+    for path in sorted(Path(folder).glob("*.py")):
+        if not path.name.startswith(("test_", "_", ".")):
+            name, place = path.stem.replace("_", "-"), path.absolute()
+            yield Found(name, f"file {path}", str(place), None, METHOD_ATTRIBUTES)
 
 
 def with_entry_points(
     built_in: Iterable[Found], group: str, required: tuple[str, ...]
 ) -> dict[str, Found]:
     """``built_in`` and what other packages offer in ``group``, by name."""
-    found = {one.name: one for one in built_in}
+    found: dict[str, Found] = {}
+    for one in built_in:
+        found.setdefault(one.name, one)
     for point in sorted(entry_points(group=group), key=lambda point: (point.name, point.value)):
         package = point.dist.name if point.dist is not None else "unknown"
         other = Found(point.name, f"package {package}", point.value, None, required)

@@ -71,7 +71,7 @@ class ClassificationTask:
         """One epoch of the training split; the last batch may be smaller."""
         inputs, targets = self._train
         order = torch.randperm(len(inputs), generator=torch.Generator().manual_seed(seed))
-        for rows in order.to(self.device).split(self._batch_size):
+        for rows in torch.split(order.to(self.device), self._batch_size):
             yield inputs[rows], targets[rows], None
 
     def validation_score(self, network: nn.Module) -> float:
@@ -137,7 +137,7 @@ def count_errors(
     wrong = 0
     with torch.inference_mode():
         for rows, labels in zip(
-            inputs.split(batch_size), targets.split(batch_size), strict=True
+            torch.split(inputs, batch_size), torch.split(targets, batch_size), strict=True
         ):
             wrong += int((network(rows).argmax(dim=1) != labels).sum())
     return wrong

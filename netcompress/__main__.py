@@ -5,7 +5,11 @@ import sys
 
 
 def main() -> None:
-    """Run the command line. Exit codes: 0 done, 1 something did not hold, 2 mend it, 130 stopped."""
+    """Run the command line.
+
+    Exit codes: 0 done; 1 it ran and something did not hold; 2 the user must mend something; 130
+    interrupted.
+    """
     try:
         from netcompress.app import app
         from registry.errors import UserError

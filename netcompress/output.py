@@ -57,3 +57,16 @@ def _style(cell: str) -> str:
         "missed": "red", "disagrees": "red", "failed": "red",
         "inconclusive": "yellow", "stale": "yellow",
     }.get(cell, "")  # fmt: skip
+
+
+def cell(value: object) -> str:
+    """A value of a row as the text of a table's cell."""
+    if value is None:
+        return ""
+    if isinstance(value, bool):
+        return "yes" if value else "no"
+    if isinstance(value, list | tuple):
+        return ", ".join(str(item) for item in value)
+    if isinstance(value, int) and value > 9_999:
+        return f"{value:,}"
+    return str(value)

@@ -1,4 +1,4 @@
-"""What all tests run under: one thread each, Hypothesis without deadlines, nothing of the user's."""
+"""What all tests run under: one thread each, no deadlines, nothing of the user's."""
 
 import os
 

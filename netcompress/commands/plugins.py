@@ -5,7 +5,7 @@ from typing import Annotated
 import typer
 
 from netcompress.commands.records import JsonFlag
-from netcompress.output import print_json, print_table, remark
+from netcompress.output import cell, print_json, print_table, remark
 
 
 def register(app: typer.Typer) -> None:
@@ -29,7 +29,7 @@ def methods(as_json: JsonFlag = False) -> None:
         return
     headers = ["method", "papers", "status", "starts from", "needs", "revision", "origin"]
     names = ["name", "papers", "status", "starts_from", "needs", "revision", "origin"]
-    print_table(headers, [[_text(row[name]) for name in names] for row in rows])
+    print_table(headers, [[cell(row[name]) for name in names] for row in rows])
 
 
 def benchmarks(as_json: JsonFlag = False) -> None:
@@ -44,7 +44,7 @@ def benchmarks(as_json: JsonFlag = False) -> None:
         print_json(rows)
         return
     names = ["name", "title", "kind", "status", "data", "papers"]
-    print_table(names, [[_text(row[name]) for name in names] for row in rows])
+    print_table(names, [[cell(row[name]) for name in names] for row in rows])
 
 
 def check_method(
@@ -82,19 +82,9 @@ def doctor(as_json: JsonFlag = False) -> None:
     if as_json:
         print_json({item.name: item.value for item in found})
     else:
-        print_table(["what", "found"], [[i.name.replace("_", " "), _text(i.value)] for i in found])
+        print_table(["what", "found"], [[i.name.replace("_", " "), cell(i.value)] for i in found])
     problems = [item.problem for item in found if item.problem]
     for problem in problems:
         remark(problem)
     if problems:
         raise typer.Exit(1)
-
-
-def _text(value: object) -> str:
-    if value is None:
-        return ""
-    if isinstance(value, bool):
-        return "yes" if value else "no"
-    if isinstance(value, list | tuple):
-        return ", ".join(str(item) for item in value)
-    return str(value)

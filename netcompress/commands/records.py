@@ -63,7 +63,7 @@ def papers(
         technique=technique, network=network, platform=platform, year=year
     )
     if as_bibtex:
-        print_text("\n".join(to_bibtex(paper) for paper in chosen.papers))
+        print_text("\n".join(to_bibtex(paper) for paper in chosen))
     elif as_json:
         print_json(paper_rows(chosen, board.standings))
     elif as_csv:
@@ -72,7 +72,7 @@ def papers(
         rows = [
             [p.id, p.title, ", ".join(p.techniques), p.network_type.upper(),
              verdicts_text(of_paper(board.standings, p))]
-            for p in chosen.papers
+            for p in chosen
         ]  # fmt: skip
         print_table(["id", "title", "techniques", "network", "verdicts"], rows)
 
@@ -115,6 +115,7 @@ def survey(
 
     Example: netcompress survey --markdown
     """
+    from benchmarks.terminal import survey_cells
     from benchmarks.views import to_csv
     from registry.catalog import load_catalog
     from registry.survey import read_survey, survey_markdown
@@ -122,22 +123,13 @@ def survey(
     if as_markdown:
         print_text(survey_markdown())
         return
-    rows = [row.as_dict() for row in read_survey(load_catalog().papers).rows]
+    rows = read_survey(load_catalog().papers).rows
     if as_json:
-        print_json(rows)
+        print_json([row.as_dict() for row in rows])
     elif as_csv:
-        print_text(to_csv(rows))
+        print_text(to_csv(row.as_dict() for row in rows))
     else:
-        flags = ("matrix_factorization", "parameter_sharing", "pruning",
-                 "parameter_quantization", "software", "hardware")  # fmt: skip
-        print_table(
-            ["paper", "year", *(flag.replace("_", " ") for flag in flags), "DNN type"],
-            [
-                [row["paper"], str(row["year"]), *("O" if row[f] else "" for f in flags),
-                 row["dnn_type"]]
-                for row in rows
-            ],
-        )  # fmt: skip
+        print_table(*survey_cells(rows))
 
 
 def validate(

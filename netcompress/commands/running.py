@@ -7,7 +7,7 @@ import typer
 
 from netcompress.commands.measured import ResultsOption
 from netcompress.commands.records import JsonFlag
-from netcompress.output import print_json, print_table, remark
+from netcompress.output import cell, print_json, print_table, remark
 
 data_app = typer.Typer(name="data", no_args_is_help=False)
 
@@ -30,7 +30,8 @@ def run(
         int | None, typer.Option(min=1, max=256, help="At a time.", show_default="cores, at most 2")
     ] = None,
     timeout: Annotated[
-        float | None, typer.Option(min=1, help="Seconds a job.", show_default="300 quick, 1800 full")
+        float | None,
+        typer.Option(min=1, help="Seconds a job.", show_default="300 quick, 1800 full"),
     ] = None,
     memory: Annotated[
         int | None, typer.Option(min=2**20, help="Bytes a job.", show_default="4 GiB")
@@ -147,34 +148,14 @@ def list_data(as_json: JsonFlag = False) -> None:
 
     Example: netcompress data list --json
     """
-    from benchmarks.datasets import DATASETS, present
+    from benchmarks.inventory import data_rows
 
-    rows = [
-        {
-            "name": name,
-            "title": dataset.title,
-            "sources": [source.label for source in dataset.sources],
-            "about": dataset.about,
-            "citation": dataset.citation,
-            "caution": dataset.caution,
-            "licence": dataset.licence,
-            "bytes": dataset.size_bytes,
-            "present": present(name),
-        }
-        for name, dataset in DATASETS.items()
-    ]
+    rows = data_rows()
     if as_json:
         print_json(rows)
         return
-    print_table(
-        ["name", "title", "sources", "licence", "bytes", "present"],
-        [
-            [str(r["name"]), str(r["title"]), ", ".join(r["sources"]), str(r["licence"]),
-             f"{r['bytes']:,}", "yes" if r["present"] else "no"]
-            for r in rows
-        ],
-        right="bytes",
-    )  # fmt: skip
+    names = ["name", "title", "sources", "licence", "bytes", "present"]
+    print_table(names, [[cell(row[name]) for name in names] for row in rows], right="bytes")
 
 
 @data_app.command("fetch")

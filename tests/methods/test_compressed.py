@@ -28,13 +28,13 @@ def convolutional():
     torch.manual_seed(0)
     return nn.Sequential(
         OrderedDict(
-            conv1=nn.Conv2d(2, 4, 3, stride=(2, 1), padding=1, groups=2),
+            conv1=nn.Conv2d(2, 4, 3, stride=(2, 1), padding=1, dilation=(1, 2), groups=2),
             relu1=nn.ReLU(),
             pool1=nn.MaxPool2d(2, ceil_mode=True),
             pool2=nn.AvgPool2d((2, 1), stride=1),
             flatten=nn.Flatten(),
             drop=nn.Dropout(),
-            ip1=nn.Linear(16, 5, bias=False),
+            ip1=nn.Linear(12, 5, bias=False),
         )
     ).eval()
 
@@ -114,7 +114,13 @@ def test_layers_are_described_with_their_parameters(convolutional):
         "flatten",
         "linear",
     ]
-    assert described[0].sizes == {"stride": 2, "stride_width": 1, "padding": 1, "groups": 2}
+    assert described[0].sizes == {
+        "stride": 2,
+        "stride_width": 1,
+        "padding": 1,
+        "dilation_width": 2,
+        "groups": 2,
+    }
     assert described[0].tensors == {"weight": "conv1.weight", "bias": "conv1.bias"}
     assert described[2].sizes == {"kernel": 2, "ceil": 1}
     assert described[3].sizes == {"kernel": 2, "kernel_width": 1, "stride": 1}

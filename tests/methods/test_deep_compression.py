@@ -40,9 +40,7 @@ def test_figure_3_centroids_learn_by_the_sum_of_their_members_gradients():
         [-0.03, -0.01, 0.03, 0.02, -0.01, 0.01, -0.02, 0.12,
          -0.01, 0.02, 0.04, 0.01, -0.07, -0.02, 0.01, -0.02]
     ).reshape(4, 4)  # fmt: skip
-    codebook = Codebook(
-        nn.Parameter(torch.tensor([2.0, 1.5, 0.0, -1.0])), codes, torch.arange(16)
-    )
+    codebook = Codebook(nn.Parameter(torch.tensor([2.0, 1.5, 0.0, -1.0])), codes, torch.arange(16))
     summed = summed_gradient(gradient, codebook)
     wanted = [float(gradient.flatten()[codes == code].sum()) for code in range(4)]
     assert summed.tolist() == pytest.approx(wanted)

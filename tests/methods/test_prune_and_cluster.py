@@ -1,5 +1,7 @@
 """Steps that papers share: magnitude pruning and weight sharing."""
 
+from itertools import pairwise
+
 import numpy as np
 import pytest
 import torch
@@ -44,7 +46,7 @@ def test_the_schedule_falls_to_the_target(target, rounds):
     schedule = density_schedule(target, rounds)
     assert len(schedule) == rounds
     assert schedule[-1] == target
-    assert all(a >= b for a, b in zip(schedule, schedule[1:], strict=False))
+    assert all(a >= b for a, b in pairwise(schedule))
 
 
 def test_masks_are_applied_in_place():
@@ -55,7 +57,11 @@ def test_masks_are_applied_in_place():
     assert (network[0].weight[mask] != 0).any()
 
 
-@given(weights=values, clusters=st.integers(1, 20), how=st.sampled_from(["linear", "density", "random"]))
+@given(
+    weights=values,
+    clusters=st.integers(1, 20),
+    how=st.sampled_from(["linear", "density", "random"]),
+)
 def test_each_value_has_its_nearest_centroid_and_each_centroid_is_its_members_mean(
     weights, clusters, how
 ):

@@ -267,6 +267,17 @@ def test_faulty_parts_cause_no_further_faults(write_record: Write) -> None:
         only(write_record(slip, also=source(ROW, *DIFFERENCES)))
 
 
+def test_faults_behind_a_faulty_claim_keep_their_places(write_record: Write) -> None:
+    told = messages(write_record(("check: measured", "check: mesured"),
+                                 ("metric: file_ratio", "metric: file_ration"),
+                                 ("minuend: error", "minuend: eror")))  # fmt: skip
+    assert [line.partition(": ")[0] for line in told] == [
+        "30 claims[0].check",
+        "45 claims[1].metric",
+        "52 claims[2].ordering.minuend",
+    ]
+
+
 def test_twelve_long_records_are_checked_in_under_a_second(write_record: Write) -> None:
     claims = "".join(
         f"  - {{id: c{n}, statement: The error is small., where: {{text: Table {n}}},"

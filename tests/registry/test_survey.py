@@ -170,7 +170,7 @@ def test_a_row_names_the_record_that_encodes_it(
 
 def test_each_row_but_the_template_has_its_record() -> None:
     papers = load_catalog().papers
-    if len(papers) < len(TABLE) - 1:
+    if len(papers) < 12:
         pytest.skip("not all of the source's papers are recorded yet")
     records = [row.record for row in read_survey(papers).rows]
     assert None not in records[:-1]

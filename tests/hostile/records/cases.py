@@ -295,6 +295,12 @@ def _device(path: Path) -> None:
     path.symlink_to("/dev/zero")
 
 
+def _sparse(path: Path) -> None:
+    path.touch()
+    os.truncate(path, 1 << 31)
+
+
+CASES["two-gigabytes"] = Case(_sparse, 0, "", "larger than 262,144 bytes")
 CASES["folder"] = Case(_folder, 0, "", "not a regular file")
 CASES["pipe"] = Case(_pipe, 0, "", "not a regular file")
 CASES["device"] = Case(_device, 0, "", "not a regular file")

@@ -1,0 +1,200 @@
+"""A paper's page: what it says, what we measured, and how to run it."""
+
+import json
+from collections.abc import Sequence
+from decimal import Decimal
+
+from benchmarks.board import Board
+from benchmarks.charts import CurvePoint, curves_svg, panel_svg, panels_of, parts_svg
+from benchmarks.claim_table import claim_table
+from benchmarks.escape import html
+from benchmarks.home_page import MARKS_EXPLAINED
+from benchmarks.markup import (
+    bullets,
+    chips,
+    code_block,
+    figure,
+    front_matter,
+    heading,
+    inner_link,
+    link,
+    page,
+    paper_label,
+    paragraph,
+    small,
+    table,
+)
+from benchmarks.measured_runs import MeasuredRun, measured_runs
+from benchmarks.report import verdicts_text
+from benchmarks.standing import Standing
+from registry.bibtex import to_bibtex
+from registry.record import Paper
+from registry.units import to_base
+
+PLATFORM_WORDS = {"software": "in software", "hardware": "in hardware"}
+
+
+def paper_page(board: Board, paper: Paper) -> str:
+    """The page of one paper; tables cell by cell and results stand on its second page."""
+    found = board.of(paper.id)
+    runs = measured_runs(board, paper)
+    headlines = [standing for standing in found if standing.claim.headline]
+    return page(
+        front_matter(paper_label(paper)),
+        [
+            heading(paper.title),
+            paragraph(f"{html(', '.join(paper.authors))}<br>{html(paper.venue)}", "nc-authors"),
+            paragraph(_flags(paper)),
+            paragraph(html(paper.summary), "nc-summary"),
+            bullets(_links(paper)),
+            "## Headline claims" if headlines else "",
+            claim_table(headlines, "Headline claims") if headlines else "",
+            _tally(paper, found),
+            *_pictures(paper, found, runs),
+            "## How it is run here",
+            *_how(paper, runs),
+            "## All claims { data-search-exclude }",
+            claim_table(found, "All claims", anchors=True),
+            paragraph(MARKS_EXPLAINED, "nc-note"),
+            "## What is left out" if paper.left_out else "",
+            bullets(html(line) for line in paper.left_out) if paper.left_out else "",
+            "## Cite",
+            code_block(to_bibtex(paper), "bibtex"),
+        ],
+    )
+
+
+def _flags(paper: Paper) -> str:
+    words = [word.replace("-", " ") for word in paper.techniques]
+    words += [PLATFORM_WORDS[platform] for platform in paper.platforms]
+    return chips([*words, paper.network_type.upper(), str(paper.year)])
+
+
+def _links(paper: Paper) -> list[str]:
+    items = []
+    for one in paper.links:
+        text = one.label or one.kind
+        word = "" if one.label is None else f" ({one.kind})"
+        commit = f", commit {one.commit[:9]}" if one.commit else ""
+        moved = small(html(f"the source printed {one.moved_from}")) if one.moved_from else ""
+        items.append(f"{link(text, one.url)}{html(word + commit)}{moved}")
+    return items
+
+
+def _tally(paper: Paper, found: Sequence[Standing]) -> str:
+    results = inner_link("the paper's tables with ours beside them", f"../results/{paper.id}.html")
+    return paragraph(
+        f"{len(found)} claims: {html(verdicts_text(found))}. On a page of their own: {results}, "
+        "and every result with its seed, date, commit and machine."
+    )
+
+
+def _how(paper: Paper, runs: Sequence[MeasuredRun]) -> list[str]:
+    """Each run with its benchmark, configuration and state; and the command."""
+    if not runs:
+        return [paragraph("Nothing of this paper runs here: its claims are out of reach.")]
+    rows = []
+    for one in runs:
+        title = one.entry.title if one.entry else one.run.benchmark
+        about = one.entry.about if one.entry else ""
+        rows.append(
+            [
+                f"<code>{html(one.run.name)}</code>" + small(html(one.run.title)),
+                html(title) + small(html(about)),
+                configuration_html(one),
+                html(one.status),
+            ]
+        )
+    planned = [name for name in paper.benchmarks if name not in {o.run.benchmark for o in runs}]
+    return [
+        table(["Run", "Benchmark", "Configuration", "State"], rows, label="Runs"),
+        paragraph(f"Planned beside these: {html(', '.join(planned))}.") if planned else "",
+        paragraph("The same again on your machine; without <code>--scale full</code> in minutes:"),
+        code_block(f"$ netcompress run {paper.id} --scale full", "console"),
+    ]
+
+
+def configuration_html(one: MeasuredRun) -> str:
+    """What was configured: in full where there are results, else what differs from the paper."""
+    values = dict(one.done[0].configuration if one.done else one.run.configuration)
+    if not values:
+        return "the method's defaults, which are the paper's values"
+    items = (f"{name} = {json.dumps(value)}" for name, value in values.items())
+    return "<br>".join(f"<code>{html(item)}</code>" for item in items)
+
+
+def _pictures(paper: Paper, found: Sequence[Standing], runs: Sequence[MeasuredRun]) -> list[str]:
+    panels = panels_of(found)
+    blocks = []
+    if panels:
+        drawn = "\n".join(figure(panel_svg(panel), panel.summary) for panel in panels)
+        blocks += ["## Claimed against measured", f'<div class="nc-panels">\n{drawn}\n</div>']
+    curves = [block for one in runs for block in _curves(paper, one)]
+    if curves:
+        blocks += ["## Curves", *curves]
+    sizes = [block for one in runs for block in _sizes(one)]
+    if sizes:
+        words = "Everything that the file holds, the mean over seeds. Nothing else is counted."
+        blocks += ["## Bytes on disk", paragraph(words), *sizes]
+    return blocks
+
+
+def _sizes(one: MeasuredRun) -> list[str]:
+    """Bytes by layer and part as a picture and as a table."""
+    sizes = one.sizes()
+    if not sizes:
+        return []
+    parts = list(dict.fromkeys(part for layer in sizes.values() for part in layer))
+    rows = [
+        [html(layer), *(_bytes(held.get(part)) for part in parts), _bytes(sum(held.values()))]
+        for layer, held in sizes.items()
+    ]
+    columns = [sum(held.get(part, 0.0) for held in sizes.values()) for part in parts]
+    rows.append(["total", *(_bytes(value) for value in columns), _bytes(sum(columns))])
+    title = f"Bytes of the file by part, run {one.run.name}"
+    headers = ["Layer", *(html(part) for part in parts), "Total"]
+    return [
+        figure(parts_svg(sizes, title), title),
+        table(headers, rows, label=title, align="l" + "r" * (len(headers) - 1)),
+    ]
+
+
+def _bytes(value: float | None) -> str:
+    return "–" if value is None else f"{value:,.0f}"
+
+
+def _curves(paper: Paper, one: MeasuredRun) -> list[str]:
+    """A picture for each unit among the run's series, with the paper's points where claimed."""
+    by_unit: dict[str, list[CurvePoint]] = {}
+    for key in one.keys():
+        metric, point = one.metric(key), _abscissa(key)
+        found = one.estimate(key)
+        if metric is None or metric.per != "series" or point is None or found is None:
+            continue
+        by_unit.setdefault(metric.unit, []).append(
+            CurvePoint(metric.title, point, found.value, "ours")
+        )
+    for claim in paper.claims:
+        key = claim.measured_as
+        is_of_run = key is not None and paper.run_of(claim) == one.run
+        if not is_of_run or claim.reported is None or key is None:
+            continue
+        metric, point = one.metric(key), _abscissa(key)
+        if metric is not None and metric.unit in by_unit and point is not None:
+            value = float(to_base(Decimal(claim.reported), claim.unit))
+            by_unit[metric.unit].append(CurvePoint(metric.title, point, value, "paper"))
+    blocks = []
+    for points in by_unit.values():
+        unit = next(m.unit for key in one.keys() if (m := one.metric(key)) and m.per == "series")
+        title = f"{one.run.title}: lines are ours, open marks the paper's"
+        blocks.append(figure(curves_svg(points, one.run.title, "point", unit), title))
+    return blocks
+
+
+def _abscissa(key: str) -> float | None:
+    """The place of a series' point on the axis: the number that its name ends in."""
+    _, _, point = key.partition(".")
+    try:
+        return float(point)
+    except ValueError:
+        return None
