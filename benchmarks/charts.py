@@ -13,6 +13,7 @@ import vl_convert
 
 from benchmarks.escape import html as escaped
 from benchmarks.standing import Standing
+from benchmarks.verdict import Verdict
 from registry.units import SYMBOLS, Unit, base_unit, from_base
 
 Spec = dict[str, Any]
@@ -20,7 +21,7 @@ Spec = dict[str, Any]
 INK, LINE, FAINT = "#404040", "#8c8c8c", "#d9d9d9"
 """Text, axes and grid: nothing else in a picture has these colours."""
 DARK = {INK: "#dedede", LINE: "#8c8c8c", FAINT: "#4a4a4a"}
-VERDICT_LOOKS: Mapping[str, tuple[str, str]] = {
+VERDICT_LOOKS: Mapping[Verdict, tuple[str, str]] = {
     "reproduced": ("circle", "#1a936f"),
     "better": ("triangle-up", "#3d7fd0"),
     "missed": ("cross", "#d1495b"),
@@ -97,7 +98,8 @@ class Panel:
         for mark in self.marks:
             counts[mark.verdict] = counts.get(mark.verdict, 0) + 1
         words = ", ".join(f"{count} {word}" for word, count in counts.items())
-        return f"Claimed against measured, {self.title}: {len(self.marks)} claims, {words}."
+        claims = "1 claim" if len(self.marks) == 1 else f"{len(self.marks)} claims"
+        return f"{self.title[:1].upper()}{self.title[1:]}: {claims}, {words}."
 
 
 def panels_of(standings: Sequence[Standing]) -> list[Panel]:
@@ -114,8 +116,14 @@ def panels_of(standings: Sequence[Standing]) -> list[Panel]:
         unit = SHOWN_UNITS.get(claim.unit, claim.unit)
         low = measured if judged.low is None else judged.low
         high = measured if judged.high is None else judged.high
-        numbers = [from_base(value, unit) for value in (reported, measured, low, high)]
-        mark = Mark(claim.statement, *numbers, judged.verdict)
+        mark = Mark(
+            claim.statement,
+            claimed=from_base(reported, unit),
+            measured=from_base(measured, unit),
+            low=from_base(low, unit),
+            high=from_base(high, unit),
+            verdict=judged.verdict,
+        )
         grouped.setdefault((unit, claim.counting), []).append(mark)
     return [Panel(unit, counting, tuple(marks)) for (unit, counting), marks in grouped.items()]
 
@@ -283,27 +291,22 @@ def _panel_spec(panel: Panel, *, legend: bool) -> Spec:
 def _nothing_yet(claims: int) -> Spec:
     """Axes with the diagonal, and a word on why there is no mark."""
     words = ["No full-scale result is published yet.", f"{claims} claims wait for theirs."]
-    axis = {"labels": False, "ticks": False}
+    axis = {"labels": False, "ticks": False, "grid": False}
     ends = [{"claimed": 0, "measured": 0}, {"claimed": 1, "measured": 1}]
+    x = {"field": "claimed", "type": "quantitative", "axis": axis, "title": "claimed"}
+    y = {"field": "measured", "type": "quantitative", "axis": axis, "title": "measured"}
     return {
         "width": 2 * SIDE,
         "height": SIDE,
+        "encoding": {"x": x, "y": y},
         "layer": [
             {
                 "data": {"values": ends},
                 "mark": {"type": "line", "strokeDash": [4, 3], "color": LINE, "strokeWidth": 1},
-                "encoding": {
-                    "x": {"field": "claimed", "type": "quantitative", "axis": axis},
-                    "y": {"field": "measured", "type": "quantitative", "axis": axis},
-                },
             },
             {
-                "data": {"values": [{"x": 0.5, "y": 0.8}]},
+                "data": {"values": [{"claimed": 0.4, "measured": 0.85}]},
                 "mark": {"type": "text", "text": words, "fontSize": 13, "color": INK},
-                "encoding": {
-                    "x": {"field": "x", "type": "quantitative"},
-                    "y": {"field": "y", "type": "quantitative"},
-                },
             },
         ],
     }

@@ -103,7 +103,9 @@ def _ours(standing: Standing) -> str:
     if judged.measured is None:
         return "–"
     results = [result.provenance for result in standing.published]
-    lines = [interval(judged.low, judged.high, standing.claim.unit)]
+    lines = (
+        [interval(judged.low, judged.high, standing.claim.unit)] if judged.low is not None else []
+    )
     lines.append(f"{judged.seeds} seed{'s' if judged.seeds != 1 else ''}")
     if judged.n is not None:
         lines[-1] += f", n = {judged.n:,}"
@@ -118,7 +120,7 @@ def _yours(standing: Standing) -> str:
     if yours is None:
         return "–"
     lines = [
-        interval(yours.low, yours.high, standing.claim.unit),
+        interval(yours.low, yours.high, standing.claim.unit) if yours.low is not None else "",
         f"{yours.seeds} seed{'s' if yours.seeds != 1 else ''}, {yours.started[:10]}",
     ]
     return html(yours_text(standing)) + "".join(small(html(line)) for line in lines)

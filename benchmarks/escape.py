@@ -5,7 +5,7 @@ import json
 import unicodedata
 from typing import Any
 
-_MARKDOWN_MARKS = "\\`*_{}[]()#+-.!|~>:=^$&<\"'@/"
+_MARKDOWN_MARKS = "\\`*_{}[]#!|~>^$&<\"@"
 
 
 def html(text: str) -> str:
@@ -21,13 +21,13 @@ def markdown(text: str) -> str:
     """
     pieces = []
     for character in _visible(text):
-        if character in _MARKDOWN_MARKS and character not in ".-:/'()":
+        if character in _MARKDOWN_MARKS:
             pieces.append(f"&#{ord(character)};")
         else:
             pieces.append(character)
     escaped = "".join(pieces)
     # What opens a list, a rule or an address only in its place.
-    if escaped[:1] in ("-", ".", ":", "("):
+    if escaped[:1] in ("-", "+", "=", ".", ":", "("):
         escaped = f"&#{ord(escaped[0])};{escaped[1:]}"
     head = escaped.split(" ", 1)[0]
     if head[:-1].isdigit() and head[-1:] in (".", ")"):

@@ -24,7 +24,6 @@ from benchmarks.markup import (
 from benchmarks.numbers import interval
 from benchmarks.report import evidence_mark, measured_text, reported_text, verdicts_text
 from benchmarks.standing import Standing, count_verdicts
-from benchmarks.verdict import Verdict
 
 ABOUT = (
     "The literature of neural-network compression, executable. Each paper is a record of what it "
@@ -122,7 +121,8 @@ def claims_page(board: Board) -> str:
             heading("Claims"),
             paragraph(
                 f"{len(rows)} claims: {html(verdicts_text(board.standings))}. As data: "
-                f"{inner_link('JSON', 'assets/data.json')}, {inner_link('CSV', 'assets/claims.csv')}."
+                f"{inner_link('JSON', 'assets/data.json')}, "
+                f"{inner_link('CSV', 'assets/claims.csv')}."
             ),
             table(
                 headers,
@@ -199,8 +199,6 @@ def _chart(standings: Sequence[Standing]) -> list[str]:
                 f"says not run. {how}."
             )
         ]
-    words: list[Verdict] = [w for w in ("reproduced", "better", "missed", "inconclusive")]
-    assert set(words) == set(VERDICT_LOOKS)
     figures = "\n".join(figure(panel_svg(panel), panel.summary) for panel in panels)
     return [
         paragraph(
@@ -208,7 +206,7 @@ def _chart(standings: Sequence[Standing]) -> list[str]:
             "the paper's. Each panel holds one unit and one way of counting; analogues are not "
             f"drawn. {how}; the tables hold every number."
         ),
-        legend(words),
+        legend(list(VERDICT_LOOKS)),
         f'<div class="nc-panels">\n{figures}\n</div>',
     ]
 

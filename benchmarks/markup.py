@@ -39,6 +39,7 @@ MEANINGS: dict[Verdict, str] = {
     "stale": "method, benchmark, data or configuration moved on since it was measured",
     "out of reach": "cannot be measured here; the reason stands beside it",
 }
+ACRONYMS = frozenset({"cnn", "rnn", "mlp"})
 _ALIGNMENTS = {"l": "left", "r": "right", "c": "center"}
 
 
@@ -110,7 +111,8 @@ def details(summary: str, html: str) -> str:
 def badge(word: Verdict) -> str:
     """A verdict: shape, word and colour."""
     name = word.replace(" ", "-")
-    return f'<span class="nc-verdict nc-{name}"><span aria-hidden="true">{MARKS[word]}</span> {word}</span>'
+    mark = f'<span aria-hidden="true">{MARKS[word]}</span>'
+    return f'<span class="nc-verdict nc-{name}">{mark} {word}</span>'
 
 
 def legend(words: Sequence[Verdict]) -> str:
@@ -158,12 +160,15 @@ def table(
     top = f"<caption>{escaped(caption)}</caption>" if caption else ""
     opening = f"<table {attribute}>" if attribute else "<table>"
     made = str(made).replace("<table>", opening + top, 1)
-    return f'<div class="nc-scroll" tabindex="0" role="region" aria-label="{escaped(label)}">\n{made}\n</div>'
+    box = f'<div class="nc-scroll" tabindex="0" role="region" aria-label="{escaped(label)}">'
+    return f"{box}\n{made}\n</div>"
 
 
 def figure(svg: str, caption: str) -> str:
     """A picture in the page with its caption (plain text)."""
-    return f'<figure class="nc-chart">\n{svg}\n<figcaption>{escaped(caption)}</figcaption>\n</figure>'
+    return (
+        f'<figure class="nc-chart">\n{svg}\n<figcaption>{escaped(caption)}</figcaption>\n</figure>'
+    )
 
 
 def paper_label(paper: Paper) -> str:
@@ -174,7 +179,7 @@ def paper_label(paper: Paper) -> str:
     in_title = {word.lower(): word for word in re.findall(r"[A-Za-z0-9]+", paper.title)}
     words = []
     for word in paper.id[5:].split("-"):
-        known = in_title.get(word, word)
+        known = word.upper() if word in ACRONYMS else in_title.get(word, word)
         words.append(known if known[1:] != known[1:].lower() else word)
     name = " ".join(words)
     return f"{name[:1].upper()}{name[1:]} ({paper.id[:4]})"

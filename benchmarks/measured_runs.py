@@ -54,7 +54,7 @@ class MeasuredRun:
             return None
         return estimate([result.metrics[key] for result in self.done], metric)
 
-    def keys(self) -> list[str]:
+    def metric_keys(self) -> list[str]:
         """The measured metrics that every seed has, in the results' order."""
         if not self.done:
             return []

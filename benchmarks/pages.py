@@ -30,7 +30,7 @@ from registry.errors import UserError
 CHECKOUT_SOURCES = Path(__file__).resolve().parent.parent / "site"
 INSTALLED_SOURCES = "share/netcompress/site/mkdocs.yml"
 OUTSIDE_NAME = "netcompress-site"
-PAPERS_LINE = "      - papers/index.md"
+PAPERS_LINE = "      - Overview: papers/index.md"
 
 
 def build_site(board: Board, out: Path | None = None) -> Path:
@@ -148,7 +148,7 @@ def _data(board: Board) -> str:
     """Papers, claims and results as the command line prints them with ``--json``."""
     return script_data(
         {
-            "papers": paper_rows(board.catalog, board.standings),
+            "papers": paper_rows(board.catalog.papers, board.standings),
             "claims": [claim_row(standing) for standing in board.standings],
             "results": [
                 result_row(one.result, one.origin, one.result.fingerprint in board.stale)

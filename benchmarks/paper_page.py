@@ -29,7 +29,7 @@ from benchmarks.report import verdicts_text
 from benchmarks.standing import Standing
 from registry.bibtex import to_bibtex
 from registry.record import Paper
-from registry.units import to_base
+from registry.units import Unit, to_base
 
 PLATFORM_WORDS = {"software": "in software", "hardware": "in hardware"}
 
@@ -110,7 +110,7 @@ def _how(paper: Paper, runs: Sequence[MeasuredRun]) -> list[str]:
         table(["Run", "Benchmark", "Configuration", "State"], rows, label="Runs"),
         paragraph(f"Planned beside these: {html(', '.join(planned))}.") if planned else "",
         paragraph("The same again on your machine; without <code>--scale full</code> in minutes:"),
-        code_block(f"$ netcompress run {paper.id} --scale full", "console"),
+        code_block(f"netcompress run {paper.id} --scale full", "bash"),
     ]
 
 
@@ -165,30 +165,30 @@ def _bytes(value: float | None) -> str:
 
 def _curves(paper: Paper, one: MeasuredRun) -> list[str]:
     """A picture for each unit among the run's series, with the paper's points where claimed."""
-    by_unit: dict[str, list[CurvePoint]] = {}
-    for key in one.keys():
-        metric, point = one.metric(key), _abscissa(key)
+    by_unit: dict[Unit, list[CurvePoint]] = {}
+    for key in one.metric_keys():
         found = one.estimate(key)
-        if metric is None or metric.per != "series" or point is None or found is None:
-            continue
-        by_unit.setdefault(metric.unit, []).append(
-            CurvePoint(metric.title, point, found.value, "ours")
-        )
-    for claim in paper.claims:
-        key = claim.measured_as
-        is_of_run = key is not None and paper.run_of(claim) == one.run
-        if not is_of_run or claim.reported is None or key is None:
-            continue
-        metric, point = one.metric(key), _abscissa(key)
-        if metric is not None and metric.unit in by_unit and point is not None:
+        if found is not None:
+            _add_point(by_unit, one, key, found.value, "ours")
+    for claim in paper.claims if by_unit else ():
+        if claim.measured_as and claim.reported and paper.run_of(claim) == one.run:
             value = float(to_base(Decimal(claim.reported), claim.unit))
-            by_unit[metric.unit].append(CurvePoint(metric.title, point, value, "paper"))
-    blocks = []
-    for points in by_unit.values():
-        unit = next(m.unit for key in one.keys() if (m := one.metric(key)) and m.per == "series")
-        title = f"{one.run.title}: lines are ours, open marks the paper's"
-        blocks.append(figure(curves_svg(points, one.run.title, "point", unit), title))
-    return blocks
+            _add_point(by_unit, one, claim.measured_as, value, "paper")
+    title = f"{one.run.title}: lines are ours, open marks the paper's"
+    return [
+        figure(curves_svg(points, one.run.title, "point", unit), title)
+        for unit, points in by_unit.items()
+    ]
+
+
+def _add_point(
+    by_unit: dict[Unit, list[CurvePoint]], one: MeasuredRun, key: str, value: float, source: str
+) -> None:
+    """A point of a series goes to the others of its unit; anything else is passed over."""
+    metric, place = one.metric(key), _abscissa(key)
+    if metric is not None and metric.per == "series" and place is not None:
+        points = by_unit.setdefault(metric.unit, [])
+        points.append(CurvePoint(metric.title, place, value, source))
 
 
 def _abscissa(key: str) -> float | None:

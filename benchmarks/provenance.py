@@ -70,6 +70,9 @@ def child_environment() -> dict[str, str]:
     if not installed():
         others = environment.get("PYTHONPATH")
         environment["PYTHONPATH"] = f"{ROOT}{os.pathsep}{others}" if others else str(ROOT)
+    for name in ("NETCOMPRESS_PAPERS", "NETCOMPRESS_CACHE", "NETCOMPRESS_DATA"):
+        if environment.get(name):  # a job works in a folder of its own
+            environment[name] = str(Path(environment[name]).expanduser().absolute())
     for name in ("OMP", "MKL", "OPENBLAS", "NUMBA"):
         environment[f"{name}_NUM_THREADS"] = "1"
     environment["PYTHONHASHSEED"] = "0"

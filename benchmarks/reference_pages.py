@@ -6,7 +6,7 @@ import sys
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from benchmarks.datasets import DATASETS
+from benchmarks.declarations import DATASETS
 from benchmarks.escape import html
 from benchmarks.markup import (
     code_block,
@@ -118,7 +118,9 @@ def benchmarks_page(catalog: Catalog) -> str:
                 f"<code>{html(name)}</code>, {entry.kind}, {entry.status}. "
                 f"{html(entry.about + data)}"
             ),
-            table(["Metric", "What", "Unit", "Direction", "Interval", "Counting"], rows, label=name),
+            table(
+                ["Metric", "What", "Unit", "Direction", "Interval", "Counting"], rows, label=name
+            ),
         ]
     return page(front_matter("Benchmarks", searched=False, toc=False), blocks)
 
@@ -141,15 +143,14 @@ def commands_page() -> str:
     for command in _commands():
         if command["group"] and command["path"] != "netcompress":
             continue
-        blocks.append(f'<h2 id="{html(command["path"].replace(" ", "-"))}">'
-                      f"{html(command['path'])}</h2>")  # fmt: skip
+        blocks.append(f"## {command['path']}")
         about, _, example = command["help"].partition("Example:")
         blocks.append(paragraph(html(about)))
         if command["parameters"]:
             rows = [[f"<code>{html(a)}</code>", html(b)] for a, b in command["parameters"]]
             blocks.append(table(["Option", "What"], rows, label=command["path"]))
         if example:
-            blocks.append(code_block(f"$ {example.strip()}", "console"))
+            blocks.append(code_block(example.strip(), "bash"))
     blocks += ["## Environment", _environment()]
     return page(front_matter("Command line"), blocks)
 

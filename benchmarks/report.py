@@ -211,11 +211,13 @@ def is_checkout(folder: Path) -> bool:
 
 
 def write_tables(root: Path, catalog: Catalog, standings: Sequence[Standing]) -> list[Path]:
-    """Renew the committed tables in a source checkout.
+    """Renew the committed tables, and the picture of the README, in a source checkout.
 
     Raises:
         UserError: ``root`` is no checkout of this project.
     """
+    from benchmarks.charts import claimed_svg  # drawing is slow to import, and tables are not
+
     readme = root / "README.md"
     if not is_checkout(root):
         raise UserError(
@@ -227,6 +229,8 @@ def write_tables(root: Path, catalog: Catalog, standings: Sequence[Standing]) ->
         root / "CLAIMS.md": claims_document(catalog, standings),
         readme: replace_block(readme.read_text("utf-8"), readme_block(catalog, standings)),
     }
+    picture = root / "site" / "pages" / "assets" / "pictures" / "claimed.svg"
+    contents[picture] = claimed_svg(standings)
     for path, content in contents.items():
         write_atomically(path, content.encode("utf-8"))
     return list(contents)

@@ -64,7 +64,7 @@ def _reported(reported: Table, runs: Sequence[MeasuredRun]) -> list[str]:
     return [
         table(headers, rows, label=caption, align="l" + "r" * len(reported.columns),
               caption=caption),
-        paragraph(html("; ".join(remark for remark in remarks if remark) + "."), "nc-note"),
+        paragraph(html(_sentence(remarks)), "nc-note"),
         paragraph(html(reported.remark), "nc-note") if reported.remark else "",
     ]  # fmt: skip
 
@@ -103,7 +103,7 @@ def _measured(one: MeasuredRun) -> list[str]:
         )
     ]
     grouped: dict[str, list[list[str]]] = {}
-    for key in one.keys():
+    for key in one.metric_keys():
         metric, found = one.metric(key), one.estimate(key)
         if metric is None or found is None:
             continue
@@ -163,3 +163,8 @@ def _result_row(one: Stored, stale: bool) -> list[str]:
         html(f"Python {made.python}; {packages}")
         + small(html(f"{revisions}; fingerprint {result.fingerprint[:12]}")),
     ]
+
+
+def _sentence(remarks: Sequence[str]) -> str:
+    text = "; ".join(remark for remark in remarks if remark)
+    return f"{text[:1].upper()}{text[1:]}."

@@ -20,7 +20,7 @@ from benchmarks.markup import (
 )
 from benchmarks.standing import count_verdicts
 from registry.record import Paper
-from registry.survey import Survey, SurveyRow, read_survey, survey_markdown
+from registry.survey import TEMPLATE_PAPER, Survey, SurveyRow, read_survey, survey_markdown
 
 FLAG_TITLES = {
     "matrix_factorization": "Matrix factorization",
@@ -82,7 +82,7 @@ def our_flag(paper: Paper, flag: str) -> str:
 
 
 def _our_table(board: Board, survey: Survey) -> str:
-    headers = ["Paper", "Year", *FLAG_TITLES.values(), "Also", "Verdicts"]
+    headers = ["Paper", "Year", *FLAG_TITLES.values(), "Verdicts"]
     rows = []
     for paper in board.catalog.papers:
         starred = {item.flag for item in paper.source.differences}
@@ -92,22 +92,25 @@ def _our_table(board: Board, survey: Survey) -> str:
             shown = DOT if value == "O" else html(value)
             star = '<a class="nc-star" href="#where-we-differ-from-the-source">*</a>'
             flags.append(shown + (star if flag in starred else ""))
-        also = [title for name, title in EXTRA_TECHNIQUES if name in paper.techniques]
+        also = [
+            f"also {title.lower()}" for name, title in EXTRA_TECHNIQUES if name in paper.techniques
+        ]
         counts = count_verdicts(board.of(paper.id))
         rows.append(
             [
-                _filter_data(paper) + inner_link(paper.title, f"papers/{paper.id}.html"),
+                _filter_data(paper)
+                + inner_link(paper.title, f"papers/{paper.id}.html")
+                + small(html(", ".join(also))),
                 str(paper.year),
                 *flags,
-                html(", ".join(also)),
-                " ".join(f"{badge(word)}&nbsp;{n}" for word, n in counts.items()),  # type: ignore[arg-type]
+                "<br>".join(f"{badge(word)}&nbsp;{n}" for word, n in counts.items()),  # type: ignore[arg-type]
             ]
         )
     return table(
         headers,
         rows,
         label="Papers with our flags",
-        align="lccccccccll",
+        align="lccccccccl",
         attribute='data-sortable data-filter="technique,network,platform,year"',
     )
 
@@ -157,12 +160,10 @@ def _source_table(board: Board, survey: Survey) -> str:
                 str(row.year),
                 *flags,
                 f"<strong>{html(row.dnn_type)}</strong>",
-                _record_cell(paper),
+                _record_cell(row, paper),
             ]
         )
-    return table(
-        [*headers, "Record"], rows, label="The source's table", align="lcccccccc" + "l"
-    )
+    return table([*headers, "Record"], rows, label="The source's table", align="lcccccccc" + "l")
 
 
 def _source_cell(row: SurveyRow, paper: Paper | None) -> str:
@@ -190,11 +191,11 @@ def _moved(row: SurveyRow, paper: Paper | None) -> list[tuple[str, str]]:
     return moved
 
 
-def _record_cell(paper: Paper | None) -> str:
-    if paper is None:
+def _record_cell(row: SurveyRow, paper: Paper | None) -> str:
+    if row.paper == TEMPLATE_PAPER:
         start = inner_link("netcompress new", "guides/add-a-paper.html")
         return f"the template: what {start} starts from"
-    return inner_link(paper_label(paper), f"papers/{paper.id}.html")
+    return inner_link(paper_label(paper), f"papers/{paper.id}.html") if paper else "none yet"
 
 
 def _lists(board: Board, survey: Survey) -> list[str]:
@@ -245,5 +246,3 @@ def _credits(survey: Survey) -> str:
 
 def _cells(row: str) -> list[str]:
     return [cell.strip() for cell in row.strip().strip("|").split("|")]
-
-

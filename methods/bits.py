@@ -103,13 +103,21 @@ class Reader:
 
     def byte(self, what: str) -> int:
         """The next byte."""
-        if not self.remaining:
+        position = self.position
+        if position >= len(self.data):
             raise FormatError(f"{what} is cut short")
-        self.position += 1
-        return self.data[self.position - 1]
+        self.position = position + 1
+        return self.data[position]
 
     def varint(self, what: str, maximum: int = (1 << 64) - 1) -> int:
         """The next variable-length integer, at most ``maximum``, in its shortest form."""
+        position = self.position
+        if position < len(self.data) and self.data[position] < 0x80:  # nearly always
+            value = self.data[position]
+            self.position = position + 1
+            if value > maximum:
+                raise FormatError(f"{what} is {value}, more than {maximum}")
+            return value
         value = shift = 0
         while True:
             octet = self.byte(what)

@@ -134,7 +134,10 @@ class _Encoder:
         self.sections: dict[bytes, int] = {}
 
     def number(self, value: int) -> None:
-        self.out += write_varint(value)
+        if 0 <= value < 0x80:  # nearly always
+            self.out.append(value)
+        else:
+            self.out += write_varint(value)
 
     def raw(self, text: str) -> None:
         content = text.encode()

@@ -122,26 +122,27 @@ def check_code(lengths: Lengths) -> None:
     Raises:
         FormatError: says which.
     """
-    present = lengths[lengths > 0].astype(np.int64)
-    if lengths.size > MAX_SYMBOLS or (present.size and int(present.max()) > MAX_LENGTH):
+    having: list[int] = np.bincount(lengths, minlength=2).tolist()
+    if lengths.size > MAX_SYMBOLS or len(having) > MAX_LENGTH + 1:
         raise FormatError(f"a code has at most {MAX_SYMBOLS} symbols of {MAX_LENGTH} bits")
-    if present.size == 1 and present[0] == 1:
+    present = lengths.size - having[0]
+    if present == having[1] == 1:
         return
     # Kraft's sum in units of 2^-24.
-    filled = int((1 << (MAX_LENGTH - present)).sum())
-    if present.size and filled != 1 << MAX_LENGTH:
+    filled = sum(count << (MAX_LENGTH - at) for at, count in enumerate(having) if at)
+    if present and filled != 1 << MAX_LENGTH:
         fault = "incomplete" if filled < 1 << MAX_LENGTH else "over-subscribed"
         raise FormatError(f"the code table is {fault}")
 
 
 def _first_codes(lengths: Lengths) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
     """The first code of each length, and how many codes have it; both indexed by length."""
-    having = np.bincount(lengths, minlength=MAX_LENGTH + 1).astype(np.int64)
+    having: list[int] = np.bincount(lengths, minlength=MAX_LENGTH + 1).tolist()
     having[0] = 0
-    first = np.zeros(MAX_LENGTH + 1, np.int64)
-    for length in range(1, MAX_LENGTH + 1):
-        first[length] = (first[length - 1] + having[length - 1]) << 1
-    return first, having
+    first = [0]
+    for count in having[:-1]:
+        first.append((first[-1] + count) << 1)
+    return np.array(first, np.int64), np.array(having, np.int64)
 
 
 def _by_code(lengths: Lengths) -> NDArray[np.int64]:
@@ -210,10 +211,11 @@ def write_lengths(lengths: Lengths) -> bytes:
     """
     if not lengths.size:
         return b""
-    steps = np.diff(lengths.astype(np.int64))
-    zeros = np.where(steps > 0, 2 * steps - 1, -2 * steps)
-    bits = np.zeros(int(zeros.sum()) + zeros.size, np.uint8)
-    bits[np.cumsum(zeros + 1) - 1] = 1
+    wide = lengths.astype(np.int64)
+    steps = wide[1:] - wide[:-1]
+    ends = np.where(steps > 0, 2 * steps, 1 - 2 * steps).cumsum()
+    bits = np.zeros(int(ends[-1]) if ends.size else 0, np.uint8)
+    bits[ends - 1] = 1
     unary = np.packbits(bits).tobytes()
     if len(unary) <= packed_bytes(5, lengths.size):
         return bytes([lengths[0]]) + unary
@@ -251,9 +253,12 @@ def _read_steps(reader: Reader, first: int, size: int) -> Lengths:
         raise FormatError("a code table is cut short")
     used = (int(ones[-1]) + 8) // 8 if size > 1 else 0
     reader.take(used, "a code table")
-    zeros = np.diff(ones, prepend=-1) - 1
-    steps = np.where(zeros % 2, (zeros + 1) // 2, -(zeros // 2))
-    lengths = first + np.cumsum(np.concatenate([[0], steps]))
+    taken = np.empty(size, np.int64)  # bits from the one before to this one, this one included
+    taken[:1] = 0
+    taken[1:2] = ones[:1] + 1
+    taken[2:] = ones[1:] - ones[:-1]
+    halves = taken >> 1
+    lengths = first + np.where(taken & 1, -halves, halves).cumsum()
     if int(lengths.min()) < 0 or int(lengths.max()) > MAX_LENGTH:
         raise FormatError(f"a code table has a length outside 0 to {MAX_LENGTH}")
     return lengths.astype(np.uint8)
@@ -274,7 +279,8 @@ def unpack_symbols(table: Reader, message: bytes, alphabet: int, count: int) -> 
     Raises:
         FormatError: either is cut short, too long or inconsistent.
     """
-    if table.remaining and table.data[table.position] == _FIXED:
+    # An alphabet of none has no table: the byte that comes next is another's.
+    if alphabet and table.remaining and table.data[table.position] == _FIXED:
         table.byte("a code table")
         symbols = unpack_fields(message, field_width(alphabet), count)
         if count and int(symbols.max()) >= alphabet:

@@ -12,13 +12,19 @@ def main() -> None:
     """
     try:
         from netcompress.app import app
-        from registry.errors import UserError
+        from registry.errors import FaultyFile, UserError
     except ImportError as error:
-        sys.exit(_foreign(error))
+        print(f"netcompress: {_foreign(error)}", file=sys.stderr)
+        sys.exit(2)
+    except KeyboardInterrupt:
+        sys.exit(130)
     try:
         app(standalone_mode=True)
     except ImportError as error:
         print(f"netcompress: {_foreign(error)}", file=sys.stderr)
+        sys.exit(2)
+    except FaultyFile as error:
+        print(error, file=sys.stderr)  # a line a fault, for editors to jump to
         sys.exit(2)
     except UserError as error:
         print(f"netcompress: {error}", file=sys.stderr)

@@ -65,6 +65,8 @@ def cell(value: object) -> str:
         return ""
     if isinstance(value, bool):
         return "yes" if value else "no"
+    if isinstance(value, dict):
+        return ", ".join(f"{name}: {cell(held)}" for name, held in value.items())
     if isinstance(value, list | tuple):
         return ", ".join(str(item) for item in value)
     if isinstance(value, int) and value > 9_999:

@@ -99,6 +99,7 @@ def what_next(paths: Sequence[Path]) -> str:
         f"  2. Replace the stand-in in {plugin} by the paper's method.",
         f"     netcompress check-method {plugin}",
         f"  3. python -m pytest {test}",
+        f"  4. netcompress run {paths[0].stem} --scale quick",
     ]
     folder = paths[0].parent
     own = os.environ.get(PAPERS_VARIABLE, "")
@@ -107,7 +108,7 @@ def what_next(paths: Sequence[Path]) -> str:
     )
     if not is_known:
         lines.append(
-            f"  To see the record beside ours: export {PAPERS_VARIABLE}={file_name(folder)}"
+            f"  To have record and plugin found: export {PAPERS_VARIABLE}={file_name(folder)}"
         )
     return "\n".join(lines)
 

@@ -12,7 +12,15 @@ settings.register_profile(
     "ci", deadline=None, suppress_health_check=[HealthCheck.too_slow], print_blob=True
 )
 settings.register_profile("night", parent=settings.get_profile("ci"), max_examples=50_000)
-settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "ci"))
+_CHOSEN = os.environ.get("HYPOTHESIS_PROFILE", "ci")
+settings.load_profile(_CHOSEN)
+# A count written beside a test holds in every profile. The laws that bytes come back take this
+# one, `@settings.get_profile("laws")`, so that the night's count is theirs too.
+settings.register_profile(
+    "laws",
+    parent=settings.get_profile(_CHOSEN),
+    max_examples=settings.get_profile("night").max_examples if _CHOSEN == "night" else 2_000,
+)
 
 
 @pytest.fixture(autouse=True)

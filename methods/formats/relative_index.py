@@ -23,7 +23,9 @@ def encode_positions(
     """
     if not 1 <= index_bits <= MAX_INDEX_BITS:
         raise ValueError(f"an index has 1 to {MAX_INDEX_BITS} bits, not {index_bits}")
-    steps = np.diff(positions, prepend=-1) - 1
+    steps = np.empty(positions.size, np.int64)
+    steps[:1] = positions[:1]
+    steps[1:] = positions[1:] - positions[:-1] - 1
     if steps.size and int(steps.min()) < 0:
         raise ValueError("positions must rise strictly from 0")
     span = 1 << index_bits

@@ -1,4 +1,4 @@
-"""The container: one writing, nothing silently wrong, bounded memory, golden files."""
+"""The container: one writing, no broken rule, bounded memory."""
 
 import hashlib
 import random
@@ -10,7 +10,6 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from methods.bits import write_varint
-from methods.compressed import Compressed
 from methods.container import MAGIC, STRINGS, digest_of, read_document, write_document
 from methods.document import DTYPES, Document, LayerEntry, TensorEntry, section_bytes
 from methods.formats.dense import STORED
@@ -18,8 +17,6 @@ from methods.formats.format import FormatError
 from methods.layer_kinds import LAYER_KINDS
 
 GOLDEN = Path(__file__).parents[1] / "golden"
-GOLDEN_FILES = sorted(GOLDEN.glob("*.netc"))
-MUTATIONS = 15_000
 MEMORY_CASES = 150
 
 
@@ -28,14 +25,6 @@ def sealed(body: bytes) -> bytes:
     start = MAGIC + b"\x01" + (29 + len(body)).to_bytes(8, "little")
     whole = start + bytes(16) + body
     return start + digest_of(whole) + body
-
-
-def decoded_digest(compressed: Compressed) -> str:
-    digest = hashlib.sha256()
-    for name, tensor in sorted(compressed.tensors().items()):
-        digest.update(f"{name} {tuple(tensor.shape)} {tensor.dtype}\n".encode())
-        digest.update(tensor.float().numpy().tobytes())
-    return digest.hexdigest()
 
 
 texts = st.text("abz.é_-09", min_size=1, max_size=8)
@@ -71,7 +60,7 @@ def documents(draw):
     return Document(metadata, tuple(layers), tuple(tensors))
 
 
-@settings(max_examples=300, deadline=None)
+@settings.get_profile("laws")
 @given(documents())
 def test_documents_come_back_and_have_one_writing(document):
     data = write_document(document)
@@ -205,28 +194,6 @@ def test_versions_and_other_files_are_told_apart():
         read_document(data[:-1] + b"\1")
 
 
-@pytest.mark.parametrize("path", GOLDEN_FILES, ids=lambda path: path.name)
-def test_golden_files_read_for_ever(path):
-    wanted = path.with_suffix(".decoded").read_text().strip()
-    compressed = Compressed.load(path)
-    assert decoded_digest(compressed) == wanted
-    assert compressed.to_bytes() == path.read_bytes()
-
-
-@pytest.mark.parametrize("path", GOLDEN_FILES, ids=lambda path: path.name)
-def test_every_truncation_and_every_bit_flip_is_refused(path):
-    data = path.read_bytes()
-    accepted = 0
-    for size in range(len(data)):
-        accepted += reads(data[:size])
-    changed = bytearray(data)
-    for bit in range(8 * len(data)):
-        changed[bit // 8] ^= 1 << bit % 8
-        accepted += reads(bytes(changed))
-        changed[bit // 8] ^= 1 << bit % 8
-    assert accepted == 0
-
-
 def reads(data: bytes) -> bool:
     try:
         read_document(data)
@@ -252,22 +219,6 @@ def mutate(data: bytes, chance: random.Random) -> bytes:
             case 4:
                 body[at:at] = write_varint(chance.getrandbits(chance.randint(1, 40)))
     return sealed(bytes(body))
-
-
-def test_mutations_with_a_true_digest_give_only_format_errors():
-    seeds = [path.read_bytes() for path in GOLDEN_FILES]
-    chance = random.Random(20)
-    unpacked = 0
-    for _ in range(MUTATIONS):
-        data = mutate(chance.choice(seeds), chance)
-        try:
-            document = read_document(data)
-            assert write_document(document) == data
-            Compressed.from_bytes(data)
-            unpacked += 1
-        except FormatError:
-            continue
-    assert unpacked > 0  # the mutator reaches behind every check
 
 
 def peak_bytes(data: bytes) -> int:
@@ -304,7 +255,7 @@ def greedy_files():
 
 def test_reading_takes_no_more_memory_than_the_file_deserves():
     chance = random.Random(7)
-    golden = GOLDEN_FILES[0].read_bytes()
+    golden = (GOLDEN / "version-1.netc").read_bytes()
     cases = [sealed(body) for body in greedy_files()]
     cases += [mutate(golden, chance) for _ in range(MEMORY_CASES)]
     assert any(reads(data) for data in cases[:8])  # one of the greedy ones is within the rules

@@ -150,6 +150,15 @@
     apply();
   }
 
+  // The theme's copy button takes a text in place of the block's own: commands without prompts.
+  document.addEventListener("click", function (event) {
+    var button = event.target.closest && event.target.closest("[data-clipboard-target]");
+    var code = button && document.querySelector(button.getAttribute("data-clipboard-target"));
+    if (code && code.closest(".language-console, .console")) {
+      button.setAttribute("data-clipboard-text", code.textContent.replace(/^\$ /gm, "").trim());
+    }
+  }, true);
+
   document.addEventListener("DOMContentLoaded", function () {
     Array.prototype.forEach.call(document.querySelectorAll("table[data-filter]"), makeFilter);
     Array.prototype.forEach.call(document.querySelectorAll("table[data-sortable]"), makeSortable);

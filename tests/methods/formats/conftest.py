@@ -16,16 +16,21 @@ def _close(found: torch.Tensor, wanted: torch.Tensor, tolerance: float) -> None:
     assert not found.numel() or float((found - wanted).abs().max()) <= tolerance * largest + 1e-30
 
 
-def _hold(held: Format, seed: int = 0) -> None:
-    parts = held.pack()
-    again = type(held).unpack(held.shape, parts)
+def _come_back(held: Format) -> Format:
+    again = type(held).unpack(held.shape, held.pack())
     assert again == held
+    dense, second = held.decode(), again.decode()
+    assert dense.dtype == second.dtype == torch.float32
+    assert tuple(dense.shape) == tuple(second.shape) == held.shape
+    assert dense.numpy().tobytes() == second.numpy().tobytes()
+    return again
+
+
+def _hold(held: Format, seed: int = 0) -> None:
+    again, parts = _come_back(held), held.pack()
     assert again.pack() == parts
     assert held.size_bytes() == {part: len(content) for part, content in parts.items()}
     dense = held.decode()
-    assert dense.dtype == torch.float32
-    assert tuple(dense.shape) == held.shape
-    assert torch.equal(again.decode(), dense)
     generator = torch.Generator().manual_seed(seed)
     if len(held.shape) == 2:
         for batch in (0, 1, 3):
@@ -40,6 +45,12 @@ def _hold_convolution(
     x = torch.randn(2, channels, 8, 7, generator=torch.Generator().manual_seed(seed))
     wanted = functional.conv2d(x, held.decode(), None, groups=groups, **geometry)
     _close(held.multiply(x, groups=groups, **geometry), wanted, held.tolerance)
+
+
+@pytest.fixture(scope="session")
+def round_trip() -> Callable[[Format], Format]:
+    """What is packed is unpacked to the bit."""
+    return _come_back
 
 
 @pytest.fixture(scope="session")

@@ -1,5 +1,7 @@
 """Dense tensors to the bit, in every stored type."""
 
+import math
+
 import pytest
 import torch
 from hypothesis import given, settings
@@ -9,13 +11,26 @@ from methods.formats import FORMATS
 from methods.formats.dense import STORED, Dense
 from methods.formats.format import FormatError, weight_count
 
+dense_shapes = st.lists(st.integers(0, 5), max_size=4)
+float_types = st.sampled_from(["float32", "float16", "bfloat16", "float64"])
+
+
+@settings.get_profile("laws")
+@given(st.data(), dense_shapes, st.sampled_from(list(STORED)))
+def test_what_is_packed_comes_back(round_trip, data, shape, storage):
+    count = math.prod(shape) * STORED[storage].itemsize
+    if storage == "bool":
+        octets = bytes(data.draw(st.lists(st.integers(0, 1), min_size=count, max_size=count)))
+    else:
+        octets = data.draw(st.binary(min_size=count, max_size=count))
+    parts = {"values": bytes([list(STORED).index(storage)]) + octets}
+    held = Dense.unpack(tuple(shape), parts)  # any bits, those that are no number included
+    assert held.pack() == parts
+    round_trip(held)
+
 
 @settings(max_examples=200, deadline=None)
-@given(
-    st.lists(st.integers(0, 5), max_size=4),
-    st.sampled_from(["float32", "float16", "bfloat16", "float64"]),
-    st.integers(0, 9),
-)
+@given(dense_shapes, float_types, st.integers(0, 9))
 def test_laws(laws, shape, storage, seed):
     values = torch.randn(shape, generator=torch.Generator().manual_seed(seed))
     laws(Dense(values, storage))

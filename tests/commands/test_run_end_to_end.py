@@ -1,0 +1,133 @@
+"""``netcompress run`` as a newcomer without npm sees it: real data, real jobs, small.
+
+Needs what pip can reach: MNIST-5k comes as a package's file. Skipped with a message elsewhere.
+"""
+
+import json
+import os
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+import benchmarks
+from benchmarks.datasets import ensure
+from methods.compressed import load
+from registry.errors import UserError
+
+ROOT = Path(benchmarks.__file__).resolve().parent.parent
+PAPER = "2016-deep-compression"
+
+
+@pytest.fixture(scope="module")
+def place(tmp_path_factory):
+    """A folder with MNIST-5k in its own cache."""
+    folder = tmp_path_factory.mktemp("newcomer")
+    before = os.environ.get("NETCOMPRESS_CACHE")
+    os.environ["NETCOMPRESS_CACHE"] = str(folder / "cache")
+    try:
+        ensure("mnist-5k")
+    except UserError as error:
+        pytest.skip(f"MNIST-5k is not to be had here: {error}")
+    finally:
+        if before is None:
+            del os.environ["NETCOMPRESS_CACHE"]
+        else:
+            os.environ["NETCOMPRESS_CACHE"] = before
+    return folder
+
+
+@pytest.fixture(scope="module")
+def call(place):
+    # No npm on this path, and a proxy that refuses: only the fallback is left.
+    tools = place / "bin"
+    tools.mkdir()
+    for name in ("git", "uname"):
+        if found := shutil.which(name):
+            (tools / name).symlink_to(found)
+    environment = {k: v for k, v in os.environ.items() if not k.startswith("NETCOMPRESS_")}
+    environment |= {
+        "PATH": str(tools),
+        "PYTHONPATH": str(ROOT),
+        "NETCOMPRESS_CACHE": str(place / "cache"),
+        "https_proxy": "http://127.0.0.1:9",
+        "http_proxy": "http://127.0.0.1:9",
+        "no_proxy": "",
+    }
+
+    def run(*arguments: str, code: int = 0):
+        done = subprocess.run(
+            [sys.executable, "-P", "-m", "netcompress", *arguments],
+            capture_output=True, text=True, cwd=place, env=environment, check=False, timeout=200,
+        )  # fmt: skip
+        assert "Traceback" not in done.stderr, done.stderr
+        assert done.returncode == code, done.stderr
+        return done
+
+    return run
+
+
+@pytest.fixture(scope="module")
+def first(call):
+    return call("run", PAPER, "--no-site", "--keep", "kept", "--json")
+
+
+def test_the_fallback_is_said_and_used(first):
+    assert "never counts as MNIST test error" in first.stderr
+    summary = json.loads(first.stdout)
+    assert (summary["done"], summary["failed"], summary["skipped"]) == (2, 0, 0)
+    for path in summary["results"]:
+        result = json.loads((Path(path)).read_text("utf-8")) if Path(path).is_absolute() else None
+        assert result is None or result["identity"]["data"] == "mnist-5k"
+
+
+def test_a_second_run_finds_nothing_to_do(call, first):
+    summary = json.loads(call("run", PAPER, "--no-site", "--json").stdout)
+    assert (summary["done"], summary["failed"], summary["skipped"]) == (0, 0, 2)
+    assert summary["results"] == json.loads(first.stdout)["results"]
+
+
+def test_results_hold_what_was_measured_and_with_what(call, first):
+    rows = [r for r in json.loads(call("results", PAPER, "--json").stdout) if r["origin"] == "yours"]
+    assert {row["run"] for row in rows} == {"paper", "on-disk"}
+    for row in rows:
+        assert row["outcome"] == "done"
+        assert row["data"] == "mnist-5k"
+        assert row["metrics"]["error"]["n"] == 1000
+        assert sum(row["size_bytes"].values()) == row["metrics"]["file_bytes"]["value"]
+        assert row["metrics"]["error"]["low"] < row["metrics"]["error"]["value"]
+        assert row["packages"]["torch"]
+        assert row["seconds"] > 0
+
+
+def test_the_kept_file_is_the_model_that_was_measured(place, call, first):
+    kept = sorted(path.name for path in (place / "kept").iterdir())
+    assert f"{PAPER}--mnist-lenet-300-100--0.netc" in kept
+    rows = json.loads(call("results", PAPER, "--json").stdout)
+    sizes = {r["metrics"]["file_bytes"]["value"] for r in rows if r["origin"] == "yours"}
+    for name in kept:
+        path = place / "kept" / name
+        assert path.stat().st_size in sizes
+        assert sum(p.numel() for p in load(path).tensors().values()) == 266_610
+
+
+def test_a_quick_run_on_the_fallback_carries_no_verdict(call, first):
+    rows = {r["claim"]: r for r in json.loads(call("claims", PAPER, "--json").stdout)}
+    row = rows["lenet-300-100-error"]
+    assert row["yours"]["data"] == "mnist-5k"
+    assert row["yours"]["scale"] == "quick"
+    assert row["measured"] != row["yours"]["value"]
+
+
+def test_a_job_over_its_time_is_a_result(call):
+    done = call("run", PAPER, "--no-site", "--json", "--timeout", "1", "--force",
+                "--results", "hasty", code=1)  # fmt: skip
+    assert json.loads(done.stdout)["failed"] == 2
+    rows = json.loads(call("results", PAPER, "--json", "--results", "hasty").stdout)
+    assert [r["outcome"] for r in rows if r["origin"] == "yours"] == ["timed out"] * 2
+    again = json.loads(
+        call("run", PAPER, "--no-site", "--json", "--results", "hasty").stdout
+    )
+    assert (again["done"], again["skipped"]) == (0, 2)
