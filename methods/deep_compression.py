@@ -72,10 +72,10 @@ class DeepCompressionConfig(MethodConfig):
     index_bits: Annotated[int, Field(ge=1, le=8)] | None = None
     initialisation: Initialisation = "linear"
     """Section 3.2: linear is best."""
-    rounds: Annotated[int, Field(ge=1, le=20)] = 5
+    rounds: Annotated[int, Field(ge=1, le=20)] = 6
     """Prune-and-retrain rounds; the paper iterates without saying how often."""
-    round_epochs: Annotated[int, Field(ge=0, le=200)] = 6
-    final_epochs: Annotated[int, Field(ge=0, le=200)] = 25
+    round_epochs: Annotated[int, Field(ge=0, le=200)] = 8
+    final_epochs: Annotated[int, Field(ge=0, le=200)] = 50
     """Of the last round."""
     learning_rate: Annotated[float, Field(gt=0)] = 0.01
     """At the start of each round, falling along a cosine: a tenth of the original rate (Learning

@@ -452,3 +452,17 @@ def test_a_folder_of_something_else_is_never_replaced(
     with pytest.raises(UserError, match="not a folder"):
         quick_build(file)
     assert file.read_text() == "years of work"
+
+
+def test_a_link_of_the_source_that_moved_says_where() -> None:
+    catalog = load_catalog()
+    paper = next(p for p in catalog.papers if any(one.kind == "notes" for one in p.links))
+    notes = next(one for one in paper.links if one.kind == "notes")
+    moved = notes.model_copy(
+        update={"url": "https://example.org/notes", "moved_from": notes.moved_from or notes.url}
+    )
+    links = tuple(moved if one == notes else one for one in paper.links)
+    others = [p for p in catalog.papers if p.id != paper.id]
+    changed = replace(catalog, papers=(*others, paper.model_copy(update={"links": links})))
+    assert "notes moved, now <a href=" in survey_page(board_of(changed, []))
+    assert 'href="https://example.org/notes"' in survey_page(board_of(changed, []))

@@ -13,29 +13,17 @@ from pathlib import Path
 import pytest
 
 import benchmarks
-from benchmarks.datasets import ensure
 from methods.compressed import load
-from registry.errors import UserError
 
 ROOT = Path(benchmarks.__file__).resolve().parent.parent
 PAPER = "2016-deep-compression"
 
 
 @pytest.fixture(scope="module")
-def place(tmp_path_factory):
-    """A folder with MNIST-5k in its own cache."""
+def place(tmp_path_factory, small_data):
+    """A folder to work in, with a cache of its own that holds MNIST-5k."""
     folder = tmp_path_factory.mktemp("newcomer")
-    before = os.environ.get("NETCOMPRESS_CACHE")
-    os.environ["NETCOMPRESS_CACHE"] = str(folder / "cache")
-    try:
-        ensure("mnist-5k")
-    except UserError as error:
-        pytest.skip(f"MNIST-5k is not to be had here: {error}")
-    finally:
-        if before is None:
-            del os.environ["NETCOMPRESS_CACHE"]
-        else:
-            os.environ["NETCOMPRESS_CACHE"] = before
+    shutil.copytree(small_data, folder / "cache")
     return folder
 
 
@@ -90,7 +78,9 @@ def test_a_second_run_finds_nothing_to_do(call, first):
 
 
 def test_results_hold_what_was_measured_and_with_what(call, first):
-    rows = [r for r in json.loads(call("results", PAPER, "--json").stdout) if r["origin"] == "yours"]
+    rows = [
+        r for r in json.loads(call("results", PAPER, "--json").stdout) if r["origin"] == "yours"
+    ]
     assert {row["run"] for row in rows} == {"paper", "on-disk"}
     for row in rows:
         assert row["outcome"] == "done"
@@ -127,7 +117,5 @@ def test_a_job_over_its_time_is_a_result(call):
     assert json.loads(done.stdout)["failed"] == 2
     rows = json.loads(call("results", PAPER, "--json", "--results", "hasty").stdout)
     assert [r["outcome"] for r in rows if r["origin"] == "yours"] == ["timed out"] * 2
-    again = json.loads(
-        call("run", PAPER, "--no-site", "--json", "--results", "hasty").stdout
-    )
+    again = json.loads(call("run", PAPER, "--no-site", "--json", "--results", "hasty").stdout)
     assert (again["done"], again["skipped"]) == (0, 2)

@@ -45,6 +45,7 @@ def test_local_links_and_folders_are_there():
 
 def test_the_tables_are_up_to_date():
     """SURVEY.md, CLAIMS.md and the README's block say what the records and results say."""
+    from benchmarks.board import read_board
     from benchmarks.report import (
         BLOCK_BEGIN,
         BLOCK_END,
@@ -52,7 +53,6 @@ def test_the_tables_are_up_to_date():
         readme_block,
         survey_document,
     )
-    from benchmarks.board import read_board
 
     board = read_board()
     assert (ROOT / "SURVEY.md").read_text("utf-8") == survey_document(

@@ -204,7 +204,8 @@ def test_only_format_errors_come_out(target, chunk, record_property):
     record_property("slowest_seconds", found.slowest_seconds)
     assert found.accepted + found.refused == wanted
     assert found.refused > wanted // 4
-    assert found.accepted > wanted // 1000  # changes reach behind every check
+    if target is not container_raw:  # there, only what came out unchanged is accepted
+        assert found.accepted > wanted // 100  # changes reach behind every check
     assert found.slowest_seconds < SECONDS_LIMIT
 
 
