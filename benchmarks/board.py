@@ -62,7 +62,7 @@ class _Revisions:
 
     def __init__(self, catalog: Catalog) -> None:
         self._catalog = catalog
-        self._known: dict[str, int | None] = {}
+        self._known: dict[tuple[str, str], int | None] = {}
 
     def is_current(self, result: Result) -> bool:
         one = result.identity
@@ -83,13 +83,14 @@ class _Revisions:
         return expected == result.fingerprint
 
     def _revision(self, kind: str, name: str) -> int | None:
-        if name not in self._known:
+        key = (kind, name)
+        if key not in self._known:
             find = find_benchmark if kind == "benchmark" else find_method
             try:
-                self._known[name] = int(find(name).load().revision)
+                self._known[key] = int(find(name).load().revision)
             except UserError:
-                self._known[name] = None
-        return self._known[name]
+                self._known[key] = None
+        return self._known[key]
 
 
 def _digests_of(data: str) -> Mapping[str, str]:

@@ -5,7 +5,7 @@ import json
 import unicodedata
 from typing import Any
 
-_MARKDOWN_MARKS = "\\`*_{}[]#!|~>^$&<\"@"
+_MARKDOWN_MARKS = '\\`*_{}[]#!|~>^$&<"@'
 
 
 def html(text: str) -> str:

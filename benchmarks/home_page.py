@@ -4,7 +4,6 @@ from collections.abc import Sequence
 
 from benchmarks.board import Board
 from benchmarks.charts import VERDICT_LOOKS, panel_svg, panels_of
-from benchmarks.claim_table import claim_table
 from benchmarks.escape import html
 from benchmarks.markup import (
     badge,
@@ -151,11 +150,6 @@ def headline_table(standings: Sequence[Standing], label: str) -> str:
     ]
     headers = ["Paper", "Claim", "Claimed", "Ours", "Verdict"]
     return table(headers, rows, label=label, align="llrrl")
-
-
-def headline_claims(standings: Sequence[Standing]) -> str:
-    """Of one paper, in full."""
-    return claim_table([s for s in standings if s.claim.headline], "Headline claims")
 
 
 def _measured_of(standings: Sequence[Standing]) -> str:

@@ -108,6 +108,12 @@ class LeftOut:
     paper: str
     run: str
     reason: str
+    lacks_data: bool = False
+    """What is missing is a data set, which the user can bring."""
+
+
+class NoData(UserError):
+    """None of the data sets that a benchmark works with is to be had."""
 
 
 @dataclass
@@ -152,7 +158,8 @@ def plan(
             try:
                 template = _template(paper, run, vocabulary, scale, available, limits or Limits())
             except UserError as error:
-                made.left_out.append(LeftOut(paper.id, run.name, str(error)))
+                lacks = isinstance(error, NoData)
+                made.left_out.append(LeftOut(paper.id, run.name, str(error), lacks))
                 continue
             for seed in range(SEEDS[scale] if seeds is None else seeds):
                 made.jobs.append(_with_seed(template, seed, first))
@@ -274,7 +281,7 @@ def _data(
         digests = available(name)
         if digests is not None:
             return name, digests
-    raise UserError(
+    raise NoData(
         f"{benchmark!r} needs one of the data sets {', '.join(wanted)}: none is here and none can "
         "be fetched (see `netcompress data`)"
     )

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from benchmarks.board import Board
 from benchmarks.result import Result
 from benchmarks.store import Stored
-from benchmarks.verdict import Estimate, estimate
+from benchmarks.verdict import Estimate, counts, estimate
 from registry.record import Paper, Run
 from registry.vocabulary import BenchmarkEntry, Metric
 
@@ -100,7 +100,6 @@ def _measured(board: Board, paper: Paper, run: Run) -> MeasuredRun:
         for one in stored
         if one.origin == "published"
         and one.result.fingerprint not in board.stale
-        and one.result.identity.scale == "full"
-        and one.result.identity.data == wanted
+        and counts(one.result, wanted)
     )
     return MeasuredRun(run, entry, stored, counted)

@@ -21,6 +21,7 @@ from benchmarks.home_page import claims_page, home_page, papers_page
 from benchmarks.markup import paper_label
 from benchmarks.paper_page import paper_page
 from benchmarks.reference_pages import benchmarks_page, commands_page, data_page, fields_page
+from benchmarks.report import is_checkout
 from benchmarks.result_page import result_page
 from benchmarks.site_builder import MARKER, run_mkdocs, seal
 from benchmarks.survey_page import survey_page
@@ -47,7 +48,7 @@ def build_site(board: Board, out: Path | None = None) -> Path:
         UserError: the folder holds something else, or MkDocs fails.
     """
     sources = site_sources()
-    is_default = out is None and _in_checkout()
+    is_default = out is None and is_checkout(Path.cwd())
     site = (out or (Path("build/site") if is_default else Path(OUTSIDE_NAME))).absolute()
     _refuse_foreign(site)
     try:
@@ -106,7 +107,6 @@ def write_pages(board: Board, sources: Path, folder: Path) -> None:
         "assets/data.json": _data(board),
         "assets/claims.csv": to_csv([claim_row(standing) for standing in board.standings]),
     }
-    pages["assets/data.js"] = f"window.netcompressData = {pages['assets/data.json']};\n"
     for paper in board.catalog.papers:
         pages[f"papers/{paper.id}.md"] = paper_page(board, paper)
         pages[f"results/{paper.id}.md"] = result_page(board, paper)
@@ -170,11 +170,6 @@ def _configuration(board: Board, sources: Path) -> str:
     if PAPERS_LINE not in text:
         raise UserError(f"{sources / 'mkdocs.yml'}: the menu lacks the line{PAPERS_LINE!r}")
     return text.replace(PAPERS_LINE, "\n".join([PAPERS_LINE, *lines]), 1)
-
-
-def _in_checkout() -> bool:
-    here = Path.cwd()
-    return (here / "site" / "mkdocs.yml").is_file() and (here / "registry" / "papers").is_dir()
 
 
 def _refuse_foreign(site: Path) -> None:

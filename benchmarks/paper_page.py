@@ -27,7 +27,9 @@ from benchmarks.markup import (
 from benchmarks.measured_runs import MeasuredRun, measured_runs
 from benchmarks.report import verdicts_text
 from benchmarks.standing import Standing
+from methods.discovery import find_method
 from registry.bibtex import to_bibtex
+from registry.errors import UserError
 from registry.record import Paper
 from registry.units import Unit, to_base
 
@@ -92,7 +94,7 @@ def _tally(paper: Paper, found: Sequence[Standing]) -> str:
 def _how(paper: Paper, runs: Sequence[MeasuredRun]) -> list[str]:
     """Each run with its benchmark, configuration and state; and the command."""
     if not runs:
-        return [paragraph("Nothing of this paper runs here: its claims are out of reach.")]
+        return [paragraph(html(_not_run(paper)))]
     rows = []
     for one in runs:
         title = one.entry.title if one.entry else one.run.benchmark
@@ -101,7 +103,7 @@ def _how(paper: Paper, runs: Sequence[MeasuredRun]) -> list[str]:
             [
                 f"<code>{html(one.run.name)}</code>" + small(html(one.run.title)),
                 html(title) + small(html(about)),
-                configuration_html(one),
+                configuration_html(paper, one),
                 html(one.status),
             ]
         )
@@ -114,13 +116,31 @@ def _how(paper: Paper, runs: Sequence[MeasuredRun]) -> list[str]:
     ]
 
 
-def configuration_html(one: MeasuredRun) -> str:
-    """What was configured: in full where there are results, else what differs from the paper."""
-    values = dict(one.done[0].configuration if one.done else one.run.configuration)
-    if not values:
-        return "the method's defaults, which are the paper's values"
-    items = (f"{name} = {json.dumps(value)}" for name, value in values.items())
-    return "<br>".join(f"<code>{html(item)}</code>" for item in items)
+def _not_run(paper: Paper) -> str:
+    if all(claim.check == "out-of-reach" for claim in paper.claims):
+        return "Nothing of this paper runs here: its claims are out of reach."
+    planned = ", ".join(paper.benchmarks)
+    return f"Nothing of this paper runs here yet: its method is not built. Planned: {planned}."
+
+
+def configuration_html(paper: Paper, one: MeasuredRun) -> str:
+    """What the run sets, and the method's defaults for the rest, which are the paper's values."""
+    own = dict(one.run.configuration)
+    try:
+        method = find_method(paper.method).load()
+        whole = method.Config.model_validate(own).model_dump(mode="json")
+    except (UserError, ValueError):  # it cannot be loaded, or not with this: what is known stands
+        whole = own
+    set_here = [f"{name} = {json.dumps(value)}" for name, value in own.items()]
+    rest = [
+        f"{name} = {'as in the paper' if value is None else json.dumps(value)}"
+        for name, value in whole.items()
+        if name not in own
+    ]
+    blocks = ["<br>".join(f"<code>{html(item)}</code>" for item in set_here)]
+    if rest:
+        blocks.append(small(html(f"{'else ' if own else ''}by default: {', '.join(rest)}")))
+    return "".join(blocks)
 
 
 def _pictures(paper: Paper, found: Sequence[Standing], runs: Sequence[MeasuredRun]) -> list[str]:

@@ -2,7 +2,7 @@
 
 import sys
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import Executor
 from dataclasses import dataclass
 from pathlib import Path
@@ -10,12 +10,13 @@ from typing import Literal
 
 from benchmarks.benchmark import Scale
 from benchmarks.datasets import digests, ensure
-from benchmarks.job import Limits, plan
+from benchmarks.job import Limits, Plan, plan
 from benchmarks.schedule import Options, RunProgress, RunSummary, dask_executor, run_all
 from benchmarks.store import Store, default_folder, published_store
 from registry.catalog import load_catalog
 from registry.errors import UserError
 from registry.record import Paper
+from registry.vocabulary import Vocabulary
 
 SPEAK_EVERY_SECONDS = 10.0
 """Where standard error is no terminal, a line this often."""
@@ -47,6 +48,8 @@ class Session:
 
     papers: tuple[str, ...]
     summary: RunSummary
+    without_data: int = 0
+    """Runs that no job was made of, because no data set of theirs is to be had."""
 
 
 def remark(text: str) -> None:
@@ -77,6 +80,8 @@ def run_session(request: Request, say: Callable[[str], None] = remark) -> Sessio
     idle = _without_runs(papers)
     if idle:
         say(f"{len(idle)} of {len(papers)} papers have no method that runs yet: not run")
+    if request.publish:
+        _refuse_fallbacks(made, catalog.vocabulary)
     store = published_store() if request.publish else Store(request.folder or default_folder())
     options = Options(
         force=request.force,
@@ -101,7 +106,41 @@ def run_session(request: Request, say: Callable[[str], None] = remark) -> Sessio
         + (f" ({summary.failed_before} of them failed before)" if summary.failed_before else "")
         + (f", {summary.unsuitable} not suitable" if summary.unsuitable else "")
     )
-    return Session(tuple(paper.id for paper in papers), summary)
+    without_data = sum(left.lacks_data for left in made.left_out)
+    return Session(tuple(paper.id for paper in papers), summary, without_data)
+
+
+def run_papers(
+    papers: str | Sequence[str] = (),
+    *,
+    scale: Scale = "quick",
+    seeds: int | None = None,
+    results: Path | None = None,
+    device: str = "cpu",
+) -> RunSummary:
+    """``netcompress run`` as a function: runs what is missing; the summary names the results.
+
+    Args:
+        papers: ids, or one; every paper where empty.
+        results: the folder; ``default_folder()`` where None.
+
+    Raises:
+        UserError: as `run_session`.
+    """
+    ids = (papers,) if isinstance(papers, str) else tuple(papers)
+    request = Request(papers=ids, scale=scale, seeds=seeds, folder=results, device=device)
+    return run_session(request).summary
+
+
+def _refuse_fallbacks(made: Plan, vocabulary: Vocabulary) -> None:
+    """What is published is measured on the data that the benchmark is about."""
+    for job in made.jobs:
+        entry = vocabulary.benchmarks.get(job.identity.benchmark)
+        if entry is not None and entry.data and job.identity.data != entry.data[0]:
+            raise UserError(
+                f"--publish: {job.title} would run on {job.identity.data}, and results on it never "
+                f"count: get {entry.data[0]} first (`netcompress data fetch {entry.data[0]}`)"
+            )
 
 
 def _without_runs(papers: list[Paper]) -> list[Paper]:
@@ -138,11 +177,10 @@ class _Available:
                 self._say(what)
 
         try:
-            files = ensure(name, on_progress)
+            ensure(name, on_progress)
         except UserError as error:
             self._say(str(error))
             return None
-        del files
         if name == "mnist-5k":
             self._say(
                 "The complete MNIST is not to be had here, so this run uses MNIST-5k: 5,000 of its "

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from decimal import Decimal
 
 from benchmarks.result import Identity, Result
-from benchmarks.verdict import Estimate, Judgement, estimate, judge_ordering, verdict
+from benchmarks.verdict import Estimate, Judgement, counts, estimate, judge_ordering, verdict
 from registry.catalog import Catalog
 from registry.record import Claim, Paper
 from registry.units import from_base, to_base
@@ -75,7 +75,7 @@ def standings(
 
     Args:
         published: results of the published set; only those of full scale carry verdicts.
-        own: the user's results; shown beside, never judged.
+        own: the user's results; current ones are shown beside, never judged.
         is_current: tells stale results from current ones.
     """
     by_run = _by_run(published)
@@ -95,8 +95,10 @@ def standings(
             judgement = verdict(
                 claim, metric, current, stale=len(results) - len(current), wanted_data=wanted
             )
-            yours = _yours(claim, metric, own_by_run.get(key, [])) if run else None
-            found.append(Standing(paper, claim, metric, judgement, tuple(current), yours))
+            mine = [r for r in own_by_run.get(key, []) if is_current(r)] if run else []
+            counted = tuple(r for r in current if counts(r, wanted))
+            yours = _yours(claim, metric, mine)
+            found.append(Standing(paper, claim, metric, judgement, counted, yours))
     return found
 
 

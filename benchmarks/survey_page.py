@@ -50,7 +50,7 @@ def survey_page(board: Board) -> str:
                 "that differs from the source's; the reason stands below. Choose what to see: "
                 "the address keeps the choice."
             ),
-            _our_table(board, survey),
+            _our_table(board),
             "## Where we differ from the source",
             _differences(board, survey),
             "## The source's table as it stands",
@@ -81,7 +81,7 @@ def our_flag(paper: Paper, flag: str) -> str:
     return "O" if flag.replace("_", "-") in paper.techniques else ""
 
 
-def _our_table(board: Board, survey: Survey) -> str:
+def _our_table(board: Board) -> str:
     headers = ["Paper", "Year", *FLAG_TITLES.values(), "Verdicts"]
     rows = []
     for paper in board.catalog.papers:

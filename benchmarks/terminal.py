@@ -28,14 +28,19 @@ CLAIM_HEADERS = [
 
 
 def claim_cells(
-    standings: Sequence[Standing], *, with_paper: bool = True
+    standings: Sequence[Standing], *, with_paper: bool = True, with_place: bool = False
 ) -> tuple[list[str], list[list[str]]]:
-    """Headers and rows: claimed, published with its verdict, and the user's own."""
+    """Headers and rows: claimed, published with its verdict, and the user's own.
+
+    Args:
+        with_place: where in the paper each claim stands, too.
+    """
     rows = []
     for standing in standings:
         judged = standing.judgement
         row = [
             standing.claim.statement + evidence_mark(standing),
+            *([standing.paper.place(standing.claim)] if with_place else []),
             standing.claim.check,
             reported_text(standing),
             measured_text(standing),
@@ -45,7 +50,8 @@ def claim_cells(
             yours_text(standing),
         ]
         rows.append([standing.paper.id, *row] if with_paper else row)
-    return (["paper", *CLAIM_HEADERS] if with_paper else list(CLAIM_HEADERS)), rows
+    headers = [CLAIM_HEADERS[0], *(["where"] if with_place else []), *CLAIM_HEADERS[1:]]
+    return (["paper", *headers] if with_paper else headers), rows
 
 
 def survey_cells(rows: Sequence[SurveyRow]) -> tuple[list[str], list[list[str]]]:

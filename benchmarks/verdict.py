@@ -166,6 +166,11 @@ def judge_ordering(claim: Claim, differences: Sequence[float], n: int | None) ->
     return replace(judged, reason="the interval of the difference holds both signs")
 
 
+def counts(result: Result, wanted_data: str) -> bool:
+    """Whether a published, current result counts: full scale, and no fallback data."""
+    return result.identity.scale == "full" and result.identity.data == wanted_data
+
+
 def verdict(
     claim: Claim,
     metric: Metric | None,
@@ -184,7 +189,7 @@ def verdict(
     """
     if claim.check == "out-of-reach":
         return Judgement("out of reach", reason=claim.reason)
-    counted = [r for r in current if r.identity.scale == "full" and r.identity.data == wanted_data]
+    counted = [result for result in current if counts(result, wanted_data)]
     if not counted:
         if stale:
             return Judgement("stale", reason="method, benchmark, data or configuration moved on")

@@ -43,8 +43,8 @@ def claim_row(standing: Standing) -> Row:
     """One claim: the contract of ``netcompress claims --json``.
 
     ``reported``, ``measured``, ``low``, ``high``, ``gap`` and ``yours`` are in ``unit``;
-    ``printed`` and ``printed_unit`` are the paper's. For an ordering, ``reported`` is the bound of the
-    difference and ``measured`` the difference.
+    ``printed`` and ``printed_unit`` are the paper's. For an ordering, ``reported`` is the bound
+    of the difference and ``measured`` the difference.
     """
     claim, judged, yours = standing.claim, standing.judgement, standing.yours
     printed = claim.reported or (claim.ordering.bound if claim.ordering else None)

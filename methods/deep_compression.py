@@ -81,7 +81,7 @@ class DeepCompressionConfig(MethodConfig):
     """At the start of each round, falling along a cosine: a tenth of the original rate (Learning
     both Weights and Connections, section 3.4), which is 0.1 for our references."""
     weight_decay: Annotated[float, Field(ge=0)] | None = None
-    """L2 of retraining; None keeps the reference's (L2 in both phases is best, section 3.1 there)."""
+    """L2 of retraining; None keeps the reference's (there, L2 in both phases is best)."""
     codebook_epochs: Annotated[int, Field(ge=0, le=200)] = 5
     codebook_learning_rate: Annotated[float, Field(gt=0)] = 3e-4
     """For summed gradients (eq. 3), which grow with a cluster's size; not published."""

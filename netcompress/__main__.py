@@ -1,5 +1,6 @@
 """The command ``netcompress``: runs the app and turns users' errors into one message."""
 
+import io
 import os
 import sys
 
@@ -18,6 +19,9 @@ def main() -> None:
         sys.exit(2)
     except KeyboardInterrupt:
         sys.exit(130)
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):  # a character that it cannot write is no error
+            stream.reconfigure(errors="replace")
     try:
         app(standalone_mode=True)
     except ImportError as error:

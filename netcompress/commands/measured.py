@@ -5,7 +5,7 @@ from typing import Annotated
 
 import typer
 
-from netcompress.commands.records import CsvFlag, JsonFlag
+from netcompress.commands.records import MARKS, CsvFlag, JsonFlag
 from netcompress.output import print_json, print_table, print_text, remark
 
 ResultsOption = Annotated[
@@ -28,9 +28,7 @@ def register(app: typer.Typer) -> None:
 
 def results(
     paper_id: Annotated[str | None, typer.Argument(metavar="[ID]")] = None,
-    everything: Annotated[
-        bool, typer.Option("--all", help="Stale ones and earlier failures too.")
-    ] = False,
+    everything: Annotated[bool, typer.Option("--all", help="Stale ones too.")] = False,
     folder: ResultsOption = None,
     as_json: JsonFlag = False,
     as_csv: CsvFlag = False,
@@ -59,6 +57,8 @@ def results(
         print_json(rows)
     elif as_csv:
         print_text(to_csv(rows))
+    elif not chosen and board.stored and not everything:
+        remark("no current results here: --all shows stale ones, `netcompress run` makes new ones")
     elif not chosen:
         remark("no results yet: `netcompress run --scale quick` makes some")
     else:
@@ -96,6 +96,8 @@ def claims(
     board = read_board(folder)
     if paper_id is not None:
         board.catalog.get(paper_id)
+    for fault in board.faults:
+        remark(f"passed over: {fault}")
     found = [
         standing
         for standing in board.standings
@@ -110,7 +112,7 @@ def claims(
         headers, rows = claim_cells(found, with_paper=paper_id is None)
         print_table(headers, rows, right="claimed,measured,95 % interval,gap,yours")
         remark(f"{len(found)} claims: {verdicts_text(found)}")
-        remark("† recalled, not checked in the paper; ‡ recalled and confirmed by arithmetic")
+        remark(MARKS)
     bad = [s for s in found if s.judgement.verdict in ("missed", "disagrees", "failed")]
     if check and bad:
         remark(f"{len(bad)} claims do not hold")

@@ -10,7 +10,15 @@ from netcompress.output import print_json, print_table, print_text, remark
 Network = Literal["cnn", "rnn", "mlp"]
 PlatformName = Literal["software", "hardware"]
 JsonFlag = Annotated[bool, typer.Option("--json", help="One JSON document on standard output.")]
-CsvFlag = Annotated[bool, typer.Option("--csv", help="CSV on standard output.")]
+CsvFlag = Annotated[
+    bool,
+    typer.Option(
+        "--csv",
+        help="CSV on standard output; text that a spreadsheet would run as a formula begins with "
+        "an apostrophe there (--json has it as it is).",
+    ),
+]
+MARKS = "† recalled, not checked in the paper; ‡ recalled and confirmed by arithmetic"
 
 
 def register(app: typer.Typer) -> None:
@@ -98,8 +106,9 @@ def show(paper_id: Annotated[str, typer.Argument(metavar="ID")], as_json: JsonFl
     for link in paper.links:
         print_text(f"{link.label or link.kind}: {link.url}")
     print_text("\n" + to_bibtex(paper))
-    headers, rows = claim_cells(found, with_paper=False)
-    print_table(headers, rows, right="claimed,measured,yours")
+    headers, rows = claim_cells(found, with_paper=False, with_place=True)
+    print_table(headers, rows, right="claimed,measured,95 % interval,gap,yours")
+    remark(MARKS)
     for line in paper.left_out:
         print_text(f"Left out: {line}")
 

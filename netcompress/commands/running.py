@@ -98,6 +98,9 @@ def run(
         _renew(folder)
     if not as_json:
         _show(done.papers, folder)
+    if done.without_data:
+        remark("some jobs could not be made because their data are missing: see above")
+        raise typer.Exit(2)
     if summary.failed:
         remark(f"{summary.failed} jobs failed: `netcompress results` says why")
         raise typer.Exit(1)
@@ -133,13 +136,13 @@ def _renew(folder: Path | None) -> None:
 
 
 @data_app.callback(invoke_without_command=True)
-def data(context: typer.Context) -> None:
+def data(context: typer.Context, as_json: JsonFlag = False) -> None:
     """Data sets: where from, licence, size, present or not.
 
     Example: netcompress data fetch mnist
     """
     if context.invoked_subcommand is None:
-        list_data()
+        list_data(as_json)
 
 
 @data_app.command("list")

@@ -74,6 +74,28 @@ def test_help_is_quick(run):
     assert min(took) < 2.0
 
 
+def test_the_library_has_the_same_verbs(tmp_path):
+    script = (
+        "import sys, netcompress\n"
+        "assert 'torch' not in sys.modules and 'registry' not in sys.modules\n"
+        "assert len(netcompress.load_catalog().papers) == 12\n"
+        "assert netcompress.run('2016-eie').results == []\n"
+        "assert netcompress.load.__module__ == 'methods.compressed'\n"
+        "assert not hasattr(netcompress, 'no_such_verb')\n"
+    )
+    environment = {k: v for k, v in os.environ.items() if not k.startswith("NETCOMPRESS_P")}
+    done = subprocess.run(
+        [sys.executable, "-P", "-c", script], capture_output=True, text=True, cwd=tmp_path,
+        check=False, env={**environment, "PYTHONPATH": str(ROOT), "NETCOMPRESS_RESULTS": ""},
+    )  # fmt: skip
+    assert done.returncode == 0, done.stderr
+
+
+def test_a_terminal_without_our_characters_is_no_error(run):
+    text = run("show", "2016-eie", PYTHONIOENCODING="ascii").stdout
+    assert text.isascii()
+
+
 def test_papers_keys(run):
     rows = json.loads(run("papers", "--json").stdout)
     assert len(rows) == 12
@@ -110,6 +132,7 @@ def test_show(run):
     assert all({"where", "verdict", "reported"} <= set(claim) for claim in record["claims"])
     text = run("show", "2016-eie").stdout
     assert "EIE" in text
+    assert "where" in text
     assert "did you mean '2016-eie'" in run("show", "2016-eei", code=2).stderr
 
 
@@ -191,6 +214,7 @@ def test_data_list(run, tmp_path):
     rows = json.loads(run("data", "list", "--json", NETCOMPRESS_CACHE=str(tmp_path)).stdout)
     names = {row["name"]: row for row in rows}
     assert {"mnist", "mnist-5k"} <= set(names)
+    assert json.loads(run("data", "--json", NETCOMPRESS_CACHE=str(tmp_path)).stdout) == rows
     assert not names["mnist"]["present"]
     assert names["mnist"]["licence"]
     assert "did you mean" in run("data", "fetch", "mnits", code=2).stderr
