@@ -10,9 +10,16 @@ from benchmarks.declarations import DATASETS
 from benchmarks.job import configuration_of, fingerprint
 from benchmarks.result import Result
 from benchmarks.standing import Standing, standings
-from benchmarks.store import Store, Stored, default_folder, merged, published_store
+from benchmarks.store import (
+    Store,
+    Stored,
+    StoredResults,
+    default_folder,
+    merged,
+    published_store,
+)
 from methods.discovery import find_method
-from registry.catalog import Catalog, load_catalog
+from registry.catalog import PAPERS_FOLDER, Catalog, load_catalog
 from registry.errors import Fault, UserError
 
 
@@ -42,8 +49,16 @@ def read_board(folder: Path | None = None, catalog: Catalog | None = None) -> Bo
     Raises:
         FaultyFile: a record breaks rules.
     """
-    catalog = catalog or load_catalog()
-    read = merged(published_store(), Store(folder or default_folder()))
+    own = Store(folder or default_folder())
+    return _board(catalog or load_catalog(), merged(published_store(), own))
+
+
+def read_published_board() -> Board:
+    """What comes with netcompress alone: our records and the published results."""
+    return _board(load_catalog([PAPERS_FOLDER]), merged(published_store()))
+
+
+def _board(catalog: Catalog, read: StoredResults) -> Board:
     revisions = _Revisions(catalog)
     stale = frozenset(
         one.result.fingerprint for one in read.results if not revisions.is_current(one.result)

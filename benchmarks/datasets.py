@@ -104,32 +104,6 @@ def load(name: str | Dataset, on_progress: Progress = lambda share, what: None) 
         raise UserError(f"data set {dataset.name}: {error}") from None
 
 
-def choose(
-    names: Sequence[str | Dataset], on_progress: Progress = lambda share, what: None
-) -> tuple[str, str | None]:
-    """The first data set that can be had, and what to remark where it is not the first named.
-
-    Raises:
-        DataMissing: none of them, with what is wanted for each.
-    """
-    if not names:
-        raise ValueError("no data set named")
-    failures: list[str] = []
-    for position, name in enumerate(names):
-        dataset = _resolve(name)
-        try:
-            ensure(dataset, on_progress)
-        except DataMissing as error:
-            failures.append(str(error))
-            continue
-        if position == 0:
-            return dataset.name, None
-        first = _resolve(names[0])
-        remark = f"{first.title} could not be had: this run uses {dataset.title} instead"
-        return dataset.name, f"{remark}; {dataset.caution}" if dataset.caution else remark
-    raise DataMissing("\n\n".join(failures))
-
-
 def _resolve(name: str | Dataset) -> Dataset:
     return name if isinstance(name, Dataset) else find_dataset(name)
 

@@ -146,8 +146,8 @@ MNIST_5K = Dataset(
     ),
     read=partial(_rows_split, name="mnist_5k.csv", height=28, width=28),
     caution=(
-        "its test images are 1,000 of MNIST's training images, so an error on it is not MNIST "
-        "test error and never counts as one"
+        "its 5,000 images are all from MNIST's training set, so an error on it is not MNIST test "
+        "error and never counts as one"
     ),
 )
 

@@ -19,7 +19,7 @@ from registry.vocabulary import Vocabulary
 TIME_LIMIT_SECONDS: Mapping[Scale, float] = {"quick": 300.0, "full": 1800.0}
 MEMORY_BYTES = 4 * 2**30
 FILE_BYTES = 2 * 2**30
-SEEDS: Mapping[Scale, int] = {"quick": 1, "full": 3}
+QUICK_SEEDS = 1
 
 Available = Callable[[str], Mapping[str, str] | None]
 """Data set name -> SHA-256 by file where it is present or can be fetched, else None."""
@@ -108,12 +108,12 @@ class LeftOut:
     paper: str
     run: str
     reason: str
-    lacks_data: bool = False
-    """What is missing is a data set, which the user can bring."""
+    is_planned: bool = False
+    """Method or benchmark is not built yet; anything else is the user's to mend."""
 
 
-class NoData(UserError):
-    """None of the data sets that a benchmark works with is to be had."""
+class NotBuilt(UserError):
+    """A method or a benchmark that a record names and that is not there yet."""
 
 
 @dataclass
@@ -146,7 +146,7 @@ def plan(
 
     Args:
         available: tells which data sets there are; the first of a benchmark's list is taken.
-        seeds: how many, from 0; by default 1 at quick and 3 at full scale.
+        seeds: how many, from 0; by default 1 at quick scale and the run's own at full.
         limits: of each job.
     """
     made = Plan()
@@ -158,17 +158,13 @@ def plan(
             try:
                 template = _template(paper, run, vocabulary, scale, available, limits or Limits())
             except UserError as error:
-                lacks = isinstance(error, NoData)
-                made.left_out.append(LeftOut(paper.id, run.name, str(error), lacks))
+                is_planned = isinstance(error, NotBuilt)
+                made.left_out.append(LeftOut(paper.id, run.name, str(error), is_planned))
                 continue
-            for seed in range(SEEDS[scale] if seeds is None else seeds):
+            default = run.seeds if scale == "full" else QUICK_SEEDS
+            for seed in range(default if seeds is None else seeds):
                 made.jobs.append(_with_seed(template, seed, first))
     return made
-
-
-def planned_fingerprints(jobs: Iterable[Job]) -> dict[Identity, str]:
-    """Fingerprints by identity as of now: a result of that identity under another one is stale."""
-    return {job.identity: job.fingerprint for job in jobs}
 
 
 def configuration_of(run: Run, scale: Scale) -> dict[str, JsonValue]:
@@ -234,7 +230,7 @@ def _template(
     """
     entry = vocabulary.benchmarks.get(run.benchmark)
     if entry is not None and entry.status == "planned":
-        raise UserError(f"benchmark {run.benchmark!r} is planned and not built yet")
+        raise NotBuilt(f"benchmark {run.benchmark!r} is planned and not built yet")
     benchmark = find_benchmark(run.benchmark).load()
     kind = entry.kind if entry is not None else "file"
     method_revision = _method_revision(paper.method, required=kind == "file")
@@ -265,9 +261,9 @@ def _method_revision(name: str, *, required: bool) -> int | None:
     """The method's revision; None where nothing has that name and the benchmark needs none."""
     try:
         found = find_method(name)
-    except UserError:
+    except UserError as error:
         if required:
-            raise
+            raise NotBuilt(str(error)) from error
         return None
     return int(found.load().revision)
 
@@ -281,7 +277,7 @@ def _data(
         digests = available(name)
         if digests is not None:
             return name, digests
-    raise NoData(
+    raise UserError(
         f"{benchmark!r} needs one of the data sets {', '.join(wanted)}: none is here and none can "
         "be fetched (see `netcompress data`)"
     )

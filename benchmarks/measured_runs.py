@@ -27,17 +27,18 @@ class MeasuredRun:
 
     @property
     def done(self) -> tuple[Result, ...]:
-        """All counted results, or none while some of them failed: no mean over a partial set."""
+        """All counted results, or none while seeds failed or lack: no mean over a partial set."""
         whole = all(result.outcome == "done" for result in self.counted)
-        return self.counted if whole else ()
+        return self.counted if whole and len(self.counted) >= self.run.seeds else ()
 
     @property
     def status(self) -> str:
         """In words: ``3 seeds published``, ``not run``..."""
         if self.counted:
             done = [result for result in self.counted if result.outcome == "done"]
-            if len(done) < len(self.counted):
-                return f"{len(done)} of {len(self.counted)} seeds done"
+            wanted = max(len(self.counted), self.run.seeds)
+            if len(done) < wanted:
+                return f"{len(done)} of {wanted} seeds done"
             return f"{len(done)} seed{'s' if len(done) != 1 else ''} published"
         if not self.is_built:
             return "not run: the benchmark is planned"

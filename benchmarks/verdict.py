@@ -178,6 +178,7 @@ def verdict(
     *,
     stale: int = 0,
     wanted_data: str = "",
+    wanted_seeds: int = 1,
 ) -> Judgement:
     """The verdict on ``claim``.
 
@@ -186,6 +187,7 @@ def verdict(
         current: published results at full scale of the claim's run, none of them stale.
         stale: how many there are beside them that are stale.
         wanted_data: the data set of the benchmark; results on a fallback do not count.
+        wanted_seeds: how many make the set; there is no mean over a partial one.
     """
     if claim.check == "out-of-reach":
         return Judgement("out of reach", reason=claim.reason)
@@ -201,6 +203,8 @@ def verdict(
             "failed",
             reason=f"{len(done)} of {len(counted)} seeds done; {broken.outcome}: {broken.reason}",
         )
+    if len(done) < wanted_seeds:
+        return Judgement("not run", reason=f"{len(done)} of {wanted_seeds} seeds")
     judged = _judge_done(claim, metric, done)
     if claim.check == "analogue" and judged.verdict in ANALOGUE_WORDS:
         return replace(judged, verdict=ANALOGUE_WORDS[judged.verdict])

@@ -5,6 +5,7 @@ beside a user's own records (``NETCOMPRESS_PAPERS``) are found too. What cannot 
 loaded is kept with the reason, so that a list of methods can show it.
 """
 
+import contextlib
 import difflib
 import hashlib
 import importlib
@@ -54,7 +55,8 @@ class Found:
             UserError: it cannot be imported, or is no class of this kind; says why.
         """
         try:
-            found = self._import()
+            with contextlib.redirect_stdout(sys.stderr):  # ours is for data, such as one JSON text
+                found = self._import()
         except (Exception, SystemExit) as error:
             reason = str(error) if isinstance(error, UserError) else _said(error)
             self._reason = reason

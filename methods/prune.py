@@ -34,11 +34,6 @@ def magnitude_mask(weight: torch.Tensor, density: float) -> torch.Tensor:
     return mask.reshape(weight.shape)
 
 
-def threshold_mask(weight: torch.Tensor, quality: float) -> torch.Tensor:
-    """The mask of magnitudes at or above ``quality`` standard deviations (section 3 there)."""
-    return weight.detach().abs() >= quality * weight.detach().std(correction=0)
-
-
 def apply_masks(network: nn.Module, masks: Mapping[str, torch.Tensor]) -> None:
     """Set pruned weights to zero, in place: after every step, since momentum moves them."""
     parameters = dict(network.named_parameters())

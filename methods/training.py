@@ -18,11 +18,6 @@ def cosine(share: float) -> float:
     return 0.5 * (1.0 + math.cos(math.pi * share))
 
 
-def inverse_decay(steps: int) -> Callable[[float], float]:
-    """Caffe's ``inv`` policy over ``steps`` steps: (1 + 1e-4 t) ^ -0.75 (its MNIST example)."""
-    return lambda share: float((1.0 + 1e-4 * share * steps) ** -0.75)
-
-
 class ClassificationTask:
     """A network that classifies rows, with its training and validation splits.
 

@@ -1,7 +1,6 @@
 """The command ``netcompress``: runs the app and turns users' errors into one message."""
 
 import io
-import os
 import sys
 
 
@@ -36,10 +35,6 @@ def main() -> None:
     except KeyboardInterrupt:
         print("netcompress: interrupted", file=sys.stderr)
         sys.exit(130)
-    except BrokenPipeError:
-        # The reader of our output has left (``| head``): nothing more to say.
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        sys.exit(0)
 
 
 def _foreign(error: ImportError) -> str:

@@ -298,6 +298,8 @@ class Run(Model):
     """What differs from the method's defaults, which are the paper's values."""
     quick: dict[Identifier, JsonValue] = Field(default_factory=dict)
     """What differs again at quick scale."""
+    seeds: Annotated[int, Field(ge=1, le=20)] = 3
+    """How many seeds make a full-scale set; fewer only where the budget bears no three."""
 
 
 class Paper(Model):

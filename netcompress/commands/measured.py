@@ -128,10 +128,10 @@ def tables(
 
     Example: netcompress tables --write
     """
-    from benchmarks.board import read_board
+    from benchmarks.board import read_published_board
     from benchmarks.report import claims_document, survey_document, write_tables
 
-    board = read_board()
+    board = read_published_board()
     if write:
         for path in write_tables(Path.cwd(), board.catalog, board.standings):
             remark(f"wrote {path.name}")

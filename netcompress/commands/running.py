@@ -98,8 +98,8 @@ def run(
         _renew(folder)
     if not as_json:
         _show(done.papers, folder)
-    if done.without_data:
-        remark("some jobs could not be made because their data are missing: see above")
+    if done.hindered:
+        remark(f"{done.hindered} runs could not be started: what to mend stands above")
         raise typer.Exit(2)
     if summary.failed:
         remark(f"{summary.failed} jobs failed: `netcompress results` says why")
@@ -119,19 +119,20 @@ def _show(papers: tuple[str, ...], folder: Path | None) -> None:
     if shown:
         print_table(*claim_cells(shown), right="claimed,measured,95 % interval,gap,yours")
     remark(f"{len(found)} claims of {len(papers)} papers: {verdicts_text(found)}")
-    remark(f"headlines shown; all: `netcompress claims` ({len(numbered)} have a number)")
+    if len(shown) < len(numbered):
+        remark(f"headlines shown; `netcompress claims` shows all {len(numbered)} with a number")
 
 
 def _renew(folder: Path | None) -> None:
     """Tables, where the working folder is a checkout of ours, and site."""
-    from benchmarks.board import read_board
+    from benchmarks.board import read_board, read_published_board
     from benchmarks.pages import build_site
     from benchmarks.report import is_checkout, write_tables
 
-    board = read_board(folder)
     if is_checkout(Path.cwd()):
-        write_tables(Path.cwd(), board.catalog, board.standings)
-    site = build_site(board)
+        published = read_published_board()
+        write_tables(Path.cwd(), published.catalog, published.standings)
+    site = build_site(read_board(folder))
     remark(f"site: open {site / 'index.html'}, or `netcompress site serve`")
 
 

@@ -16,7 +16,6 @@ from benchmarks.cache import cache_folder, locked
 from benchmarks.datasets import (
     DATASETS,
     DataMissing,
-    choose,
     contents,
     data_folder,
     digests,
@@ -257,25 +256,6 @@ class TestErrors:
 
         tiny = dataset(Full("full"), Shelf("good", FILES))
         assert contents(tiny) == FILES
-
-
-class TestChoose:
-    def test_the_first_that_can_be_had(self):
-        good = dataset(Shelf("a", FILES), name="good")
-        gone = dataset(name="gone")
-        careful = replace(good, name="careful", caution="an error on it is something else")
-        assert choose([good, gone]) == ("good", None)
-        name, remark = choose([gone, careful])
-        assert name == "careful"
-        assert remark is not None
-        assert "Gone could not be had" in remark
-        assert "an error on it is something else" in remark
-
-    def test_none_of_them(self):
-        with pytest.raises(DataMissing) as caught:
-            choose([dataset(name="gone"), dataset(name="lost")])
-        assert "data set gone" in str(caught.value)
-        assert "data set lost" in str(caught.value)
 
 
 class TestUserFolder:

@@ -16,7 +16,6 @@ from benchmarks.job import (
     configuration_of,
     fingerprint,
     plan,
-    planned_fingerprints,
 )
 from benchmarks.provenance import child_environment
 from benchmarks.result import Identity
@@ -196,7 +195,7 @@ def test_a_plan_has_a_job_for_each_run_and_seed(plugins):
         (7.0, 2**20, "cuda")
     }
     plain = plan([record], vocabulary(), "full", available, seeds=3)
-    assert planned_fingerprints(plain.jobs) == planned_fingerprints(full.jobs), "limits count not"
+    assert fingerprints(plain) == fingerprints(full), "limits count not"
     assert plain.jobs[0].time_limit_seconds == 1800.0
     for job in full.jobs:
         assert type(job).model_validate_json(job.model_dump_json()) == job
@@ -239,13 +238,17 @@ def test_a_simulation_needs_no_method(plugins):
     assert [(job.method, job.method_revision) for job in made.jobs] == [(None, None)]
 
 
+def fingerprints(made):
+    return {job.identity: job.fingerprint for job in made.jobs}
+
+
 def test_what_is_stale_has_another_fingerprint(plugins, monkeypatch):
     record = paper(run_of())
-    before = planned_fingerprints(plan([record], vocabulary(), "quick", available).jobs)
+    before = fingerprints(plan([record], vocabulary(), "quick", available))
     import fake_plugin
 
     monkeypatch.setattr(fake_plugin.Fake, "revision", 4)
-    after = planned_fingerprints(plan([record], vocabulary(), "quick", available).jobs)
+    after = fingerprints(plan([record], vocabulary(), "quick", available))
     assert before.keys() == after.keys()
     assert set(before.values()).isdisjoint(after.values())
 

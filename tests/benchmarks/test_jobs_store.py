@@ -182,17 +182,6 @@ def test_merged_says_whose_a_result_is(make, tmp_path):
     assert set(both.by_fingerprint()) == {one.result.fingerprint for one in both.results}
 
 
-def test_newest_comes_last(make, tmp_path):
-    old = make(0, "2025-01-31T12:00:00Z")
-    store = Store(tmp_path)
-    store.write(make(0))
-    found = merged(store, Store(tmp_path / "other")).by_identity()[old.identity]
-    assert [one.result.provenance.started for one in found] == ["2026-01-31T12:00:00Z"]
-    Store(tmp_path / "other").write(old)
-    found = merged(store, Store(tmp_path / "other")).by_identity()[old.identity]
-    assert [one.result.provenance.started[:4] for one in found] == ["2025", "2026"]
-
-
 def test_where_results_go(monkeypatch, tmp_path):
     monkeypatch.delenv("NETCOMPRESS_RESULTS", raising=False)
     assert default_folder() == Path("netcompress-results")

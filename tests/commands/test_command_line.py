@@ -261,6 +261,17 @@ def test_a_paper_without_a_method_is_not_run(run):
     assert "no method that runs yet" in done.stderr
 
 
+def test_a_method_that_cannot_be_loaded_is_to_be_mended_and_prints_nothing_into_data(run, tmp_path):
+    own = str(tmp_path / "mine")
+    run("new", "2020-my-paper", NETCOMPRESS_PAPERS=own)
+    (tmp_path / "mine" / "my_paper.py").write_text("print('noise')\nraise ValueError('no')\n")
+    rows = json.loads(run("methods", "--json", NETCOMPRESS_PAPERS=own).stdout)
+    assert "no" in next(row["why_not"] for row in rows if row["name"] == "my-paper")
+    done = run("run", "2020-my-paper", "--no-site", "--json", code=2, NETCOMPRESS_PAPERS=own)
+    assert json.loads(done.stdout)["done"] == 0
+    assert "cannot be loaded" in done.stderr
+
+
 def test_colour_only_on_a_terminal(run):
     assert "\x1b[" not in run("claims", "2016-deep-compression").stdout
 

@@ -63,7 +63,8 @@ def first(call):
 
 
 def test_the_fallback_is_said_and_used(place, first):
-    assert "never counts as MNIST test error" in first.stderr
+    assert "This run uses MNIST-5k" in first.stderr
+    assert "is not MNIST test error and never counts as one" in first.stderr
     summary = json.loads(first.stdout)
     assert (summary["done"], summary["failed"], summary["skipped"]) == (2, 0, 0)
     assert len(summary["results"]) == 2

@@ -12,7 +12,7 @@ from torch import nn
 
 from methods.cluster import initial_centroids, kmeans
 from methods.networks import LENET_300_100_PARAMETERS, float32_bytes, lenet_300_100
-from methods.prune import apply_masks, density_schedule, magnitude_mask, threshold_mask
+from methods.prune import apply_masks, density_schedule, magnitude_mask
 
 values = arrays.arrays(
     np.float32, st.integers(1, 200), elements=st.floats(-4, 4, width=32, allow_subnormal=False)
@@ -34,11 +34,6 @@ def test_exactly_the_share_survives_and_no_survivor_is_smaller_than_a_pruned_wei
 def test_a_density_outside_0_to_1_is_refused():
     with pytest.raises(ValueError, match="between 0 and 1"):
         magnitude_mask(torch.ones(3), 1.5)
-
-
-def test_threshold_is_a_multiple_of_the_standard_deviation():
-    weights = torch.tensor([-3.0, -1.0, 0.0, 1.0, 3.0])  # standard deviation 2
-    assert threshold_mask(weights, 1.0).tolist() == [True, False, False, False, True]
 
 
 @given(target=st.floats(0.01, 1), rounds=st.integers(1, 10))
