@@ -2,6 +2,7 @@
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from itertools import product
 from pathlib import Path
 
 from benchmarks.benchmark import Scale
@@ -21,6 +22,7 @@ class Row:
     metric: str
     unit: Unit
     scale: Scale
+    data: str
     a: float | None
     b: float | None
     difference: float | None
@@ -57,28 +59,34 @@ def compare(a: Path, b: Path, papers: Iterable[Paper]) -> Comparison:
     runs_b = _by_run(stored.result for stored in read_b.results)
     rows: list[Row] = []
     scales: tuple[Scale, ...] = ("full", "quick")
+    data_sets = sorted({key[-1] for key in (*runs_a, *runs_b)})
     for paper in papers:
         for claim in paper.claims:
             run = paper.run_of(claim)
-            for scale in scales if run is not None and claim.benchmark else ():
+            for scale, data in product(scales, data_sets) if run and claim.benchmark else ():
                 assert run is not None
-                key = (paper.id, run.benchmark, run.name, scale)
-                row = _row(paper, claim, scale, runs_a.get(key, {}), runs_b.get(key, {}))
+                key = (paper.id, run.benchmark, run.name, scale, data)
+                row = _row(paper, claim, scale, data, runs_a.get(key, {}), runs_b.get(key, {}))
                 rows += [row] if row is not None else []
     return Comparison(tuple(rows), read_a.faults + read_b.faults)
 
 
-def _by_run(results: Iterable[Result]) -> dict[tuple[str, str, str, Scale], dict[int, Result]]:
+RunKey = tuple[str, str, str, Scale, str]
+"""Paper, benchmark, run, scale and data set."""
+
+
+def _by_run(results: Iterable[Result]) -> dict[RunKey, dict[int, Result]]:
     """Done results by run and seed: the newest where there are several."""
-    found: dict[tuple[str, str, str, Scale], dict[int, Result]] = {}
+    found: dict[RunKey, dict[int, Result]] = {}
     for result in sorted(results, key=lambda one: one.provenance.started):
         one = result.identity
         if result.outcome == "done":
-            found.setdefault((one.paper, one.benchmark, one.run, one.scale), {})[one.seed] = result
+            key = (one.paper, one.benchmark, one.run, one.scale, one.data)
+            found.setdefault(key, {})[one.seed] = result
     return found
 
 
-def _row(paper: Paper, claim: Claim, scale: Scale, a: BySeed, b: BySeed) -> Row | None:
+def _row(paper: Paper, claim: Claim, scale: Scale, data: str, a: BySeed, b: BySeed) -> Row | None:
     values_a, values_b = _values(claim, a), _values(claim, b)
     if not values_a and not values_b:
         return None
@@ -93,6 +101,7 @@ def _row(paper: Paper, claim: Claim, scale: Scale, a: BySeed, b: BySeed) -> Row 
         else claim.measured_as or "",
         unit=base_unit(claim.unit),
         scale=scale,
+        data=data,
         a=mean_a,
         b=mean_b,
         difference=mean_b - mean_a if mean_a is not None and mean_b is not None else None,

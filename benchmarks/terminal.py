@@ -109,13 +109,26 @@ def _key_figures(one: Stored) -> str:
 
 def comparison_cells(comparison: Comparison) -> tuple[list[str], list[list[str]]]:
     """Headers and rows of two folders, claim by claim; values in base units."""
-    headers = ["paper", "claim", "metric", "scale", "A", "B", "difference", "unit", "seeds", "same"]
+    headers = [
+        "paper",
+        "claim",
+        "metric",
+        "scale",
+        "data",
+        "A",
+        "B",
+        "difference",
+        "unit",
+        "seeds",
+        "same",
+    ]
     rows = [
         [
             row.paper,
             row.claim,
             row.metric,
             row.scale,
+            row.data,
             in_unit(row.a, row.unit),
             in_unit(row.b, row.unit),
             in_unit(row.difference, row.unit),

@@ -5,7 +5,7 @@ from typing import Annotated
 
 import typer
 
-from netcompress.commands.records import MARKS, CsvFlag, JsonFlag
+from netcompress.commands.records import MARKS, CsvFlag, JsonFlag, RawFlag
 from netcompress.output import print_json, print_table, print_text, remark
 
 ResultsOption = Annotated[
@@ -32,6 +32,7 @@ def results(
     folder: ResultsOption = None,
     as_json: JsonFlag = False,
     as_csv: CsvFlag = False,
+    raw: RawFlag = False,
 ) -> None:
     """Measured results, failures included.
 
@@ -56,7 +57,7 @@ def results(
     if as_json:
         print_json(rows)
     elif as_csv:
-        print_text(to_csv(rows))
+        print_text(to_csv(rows, raw=raw))
     elif not chosen and board.stored and not everything:
         remark("no current results here: --all shows stale ones, `netcompress run` makes new ones")
     elif not chosen:
@@ -76,6 +77,7 @@ def claims(
     folder: ResultsOption = None,
     as_json: JsonFlag = False,
     as_csv: CsvFlag = False,
+    raw: RawFlag = False,
 ) -> None:
     """Claimed against measured.
 
@@ -107,7 +109,7 @@ def claims(
     if as_json:
         print_json([claim_row(standing) for standing in found])
     elif as_csv:
-        print_text(to_csv([claim_row(standing) for standing in found]))
+        print_text(to_csv([claim_row(standing) for standing in found], raw=raw))
     else:
         headers, rows = claim_cells(found, with_paper=paper_id is None)
         print_table(headers, rows, right="claimed,measured,95 % interval,gap,yours")

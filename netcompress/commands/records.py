@@ -10,6 +10,10 @@ from netcompress.output import print_json, print_table, print_text, remark
 Network = Literal["cnn", "rnn", "mlp"]
 PlatformName = Literal["software", "hardware"]
 JsonFlag = Annotated[bool, typer.Option("--json", help="One JSON document on standard output.")]
+RawFlag = Annotated[
+    bool,
+    typer.Option("--raw", help="With --csv: no apostrophe before cells that begin like formulas."),
+]
 CsvFlag = Annotated[
     bool,
     typer.Option(
@@ -55,6 +59,7 @@ def papers(
     year: Annotated[int | None, typer.Option(help="Year of publication.")] = None,
     as_json: JsonFlag = False,
     as_csv: CsvFlag = False,
+    raw: RawFlag = False,
     as_bibtex: Annotated[bool, typer.Option("--bibtex", help="BibTeX entries.")] = False,
 ) -> None:
     """List the papers of the registry.
@@ -75,7 +80,7 @@ def papers(
     elif as_json:
         print_json(paper_rows(chosen, board.standings))
     elif as_csv:
-        print_text(to_csv(paper_rows(chosen, board.standings)))
+        print_text(to_csv(paper_rows(chosen, board.standings), raw=raw))
     else:
         rows = [
             [p.id, p.title, ", ".join(p.techniques), p.network_type.upper(),
@@ -116,6 +121,7 @@ def show(paper_id: Annotated[str, typer.Argument(metavar="ID")], as_json: JsonFl
 def survey(
     as_json: JsonFlag = False,
     as_csv: CsvFlag = False,
+    raw: RawFlag = False,
     as_markdown: Annotated[
         bool, typer.Option("--markdown", help="The source's own form, with its three lists.")
     ] = False,
@@ -136,7 +142,7 @@ def survey(
     if as_json:
         print_json([row.as_dict() for row in rows])
     elif as_csv:
-        print_text(to_csv(row.as_dict() for row in rows))
+        print_text(to_csv((row.as_dict() for row in rows), raw=raw))
     else:
         print_table(*survey_cells(rows))
 

@@ -19,9 +19,12 @@ from benchmarks.store import RUNNING, Store
 from benchmarks.supervisor import descendants
 from registry.errors import UserError
 
+# Where tests are started in the background, SIGINT comes ignored: the driver asks for it back.
 DRIVER = """
+import signal
 import sys
 from pathlib import Path
+signal.signal(signal.SIGINT, signal.default_int_handler)
 from benchmarks.job import Job
 from benchmarks.schedule import run_all
 from benchmarks.store import Store

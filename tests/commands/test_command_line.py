@@ -122,6 +122,7 @@ def test_papers_are_filtered(run):
 def test_papers_as_csv_and_bibtex(run):
     rows = list(csv.DictReader(io.StringIO(run("papers", "--csv").stdout)))
     assert len(rows) == 12
+    assert run("survey", "--csv", "--raw").stdout.startswith("paper,year,")
     bibtex = run("papers", "--bibtex", "--technique", "pruning").stdout
     assert "@inproceedings{han2016deepcompression," in bibtex
 
