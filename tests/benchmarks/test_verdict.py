@@ -147,6 +147,13 @@ def test_no_mean_over_a_partial_set():
     assert judged.measured is None
 
 
+def test_a_set_that_lacks_seeds_is_not_run():
+    two = [result(0, ratio=40.0), result(1, ratio=40.0)]
+    judged = verdict(claim(), RATIO, two, wanted_seeds=3)
+    assert (judged.verdict, judged.reason) == ("not run", "2 of 3 seeds")
+    assert verdict(claim(), RATIO, two, wanted_seeds=2).verdict == "reproduced"
+
+
 def test_quick_and_fallback_results_do_not_count():
     assert verdict(claim(), RATIO, [result(0, scale="quick", ratio=40.0)]).verdict == "not run"
     fallback = [result(s, data="mnist-5k", ratio=40.0) for s in range(3)]
