@@ -103,13 +103,14 @@ class Panel:
 
 
 def panels_of(standings: Sequence[Standing]) -> list[Panel]:
-    """The measured claims with a reported value, by unit and counting; never an analogue."""
+    """The measured claims with a reported value, by unit and counting; never an analogue,
+    and nothing that holds by construction: it would stand on the diagonal without meaning it."""
     grouped: dict[tuple[Unit, str | None], list[Mark]] = {}
     for standing in standings:
         claim, judged = standing.claim, standing.judgement
         reported, measured = standing.reported, judged.measured
         fits = reported is not None and measured is not None and judged.verdict in VERDICT_LOOKS
-        if claim.check == "analogue" or not fits:
+        if claim.check == "analogue" or standing.holds_by_construction or not fits:
             continue
         assert reported is not None
         assert measured is not None

@@ -7,6 +7,7 @@ from benchmarks.markup import badge, small, table
 from benchmarks.numbers import interval
 from benchmarks.report import (
     COUNTING_WORDS,
+    claim_marks,
     gap_text,
     measured_text,
     reported_text,
@@ -69,17 +70,18 @@ def commit_text(commit: str | None, dirty: bool | None) -> str:
 
 def _claim(standing: Standing, anchors: bool) -> str:
     claim, paper = standing.claim, standing.paper
-    mark = {"recalled": "†", "derived": "‡"}.get(claim.evidence, "")
     anchor = f' id="claim-{html(claim.id)}"' if anchors else ""
     lines = [f"{paper.place(claim)}"]
     if claim.stands_in:
         lines.append(f"stands in {claim.stands_in}")
+    if standing.holds_by_construction:
+        lines.append("§ holds by construction: no evidence by itself")
     if claim.analogue:
         lines.append(f"analogue: {claim.analogue}")
     if claim.reason:
         word = "out of reach" if claim.check == "out-of-reach" else "remark"
         lines.append(f"{word}: {claim.reason}")
-    return f"<span{anchor}>{html(claim.statement)}{mark}</span>" + "".join(
+    return f"<span{anchor}>{html(claim.statement)}{claim_marks(standing)}</span>" + "".join(
         small(html(line)) for line in lines
     )
 

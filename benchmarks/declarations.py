@@ -158,7 +158,7 @@ DIGITS = Dataset(
         "1,797 handwritten digits, 8 x 8, values 0 to 16, split here by position: of each class "
         "every fifth image is for the test. For trying things out only."
     ),
-    licence="CC BY 4.0 (UCI); BSD 3-clause (the package)",
+    licence="BSD 3-clause (the package), CC BY 4.0 (the images), both as commonly listed",
     citation=(
         "E. Alpaydin, C. Kaynak: Optical Recognition of Handwritten Digits. UCI Machine Learning "
         "Repository, 1998"

@@ -21,7 +21,13 @@ from benchmarks.markup import (
     table,
 )
 from benchmarks.numbers import interval
-from benchmarks.report import evidence_mark, measured_text, reported_text, verdicts_text
+from benchmarks.report import (
+    MARKS_EXPLAINED,
+    claim_marks,
+    measured_text,
+    reported_text,
+    verdicts_text,
+)
 from benchmarks.standing import Standing, count_verdicts
 
 ABOUT = (
@@ -29,10 +35,6 @@ ABOUT = (
     "claims and where; a method that runs; and a benchmark that measures the claim again, on a "
     "file written to disk and read back. Each verdict is computed from the record and the "
     "results, never typed in."
-)
-MARKS_EXPLAINED = (
-    "† recalled, not checked in the paper; ‡ recalled and confirmed by arithmetic. Square "
-    "brackets: the 95 % interval."
 )
 
 
@@ -49,6 +51,7 @@ def home_page(board: Board) -> str:
             paragraph(ABOUT, "nc-lead"),
             _counts(board),
             _verdict_counts(standings),
+            paragraph(_given(standings), "nc-note"),
             "## Claimed against measured",
             *_chart(standings),
             "## Headline claims",
@@ -61,7 +64,7 @@ def home_page(board: Board) -> str:
             )
             if waiting
             else "",
-            paragraph(MARKS_EXPLAINED, "nc-note"),
+            paragraph(f"{MARKS_EXPLAINED}. Square brackets: the 95 % interval.", "nc-note"),
             "## Next",
             _next_steps(),
         ],
@@ -105,7 +108,7 @@ def claims_page(board: Board) -> str:
         rows.append(
             [
                 html(paper_label(standing.paper)),
-                inner_link(claim.statement, target) + evidence_mark(standing),
+                inner_link(claim.statement, target) + claim_marks(standing),
                 html(claim.check),
                 html(reported_text(standing)),
                 html(measured_text(standing)),
@@ -130,7 +133,7 @@ def claims_page(board: Board) -> str:
                 align="lllrrrl",
                 attribute='data-sortable data-filter="0:Paper,2:Check,6:Verdict"',
             ),
-            paragraph(MARKS_EXPLAINED, "nc-note"),
+            paragraph(f"{MARKS_EXPLAINED}. Square brackets: the 95 % interval.", "nc-note"),
         ],
     )
 
@@ -140,7 +143,7 @@ def headline_table(standings: Sequence[Standing], label: str) -> str:
     rows = [
         [
             inner_link(paper_label(s.paper), f"papers/{s.paper.id}.html"),
-            html(s.claim.statement) + evidence_mark(s),
+            html(s.claim.statement) + claim_marks(s),
             html(reported_text(s)),
             html(measured_text(s))
             + small(html(interval(s.judgement.low, s.judgement.high, s.claim.unit))),
@@ -171,6 +174,17 @@ def _counts(board: Board) -> str:
         for number, words, target in figures
     )
     return f'<ul class="nc-counts">{items}</ul>'
+
+
+def _given(standings: Sequence[Standing]) -> str:
+    """How many of the measured claims are no evidence by themselves."""
+    given = [s for s in standings if s.holds_by_construction and s.judgement.measured is not None]
+    if not given:
+        return ""
+    return (
+        f"{len(given)} of the measured claims hold by construction (§): the run was given the "
+        "value, or it follows from one it was given. They are counted here and not drawn below."
+    )
 
 
 def _verdict_counts(standings: Sequence[Standing]) -> str:

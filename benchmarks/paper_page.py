@@ -8,7 +8,6 @@ from benchmarks.board import Board
 from benchmarks.charts import CurvePoint, curves_svg, panel_svg, panels_of, parts_svg
 from benchmarks.claim_table import claim_table
 from benchmarks.escape import html
-from benchmarks.home_page import MARKS_EXPLAINED
 from benchmarks.markup import (
     bullets,
     chips,
@@ -25,7 +24,7 @@ from benchmarks.markup import (
     table,
 )
 from benchmarks.measured_runs import MeasuredRun, measured_runs
-from benchmarks.report import verdicts_text
+from benchmarks.report import MARKS_EXPLAINED, verdicts_text
 from benchmarks.standing import Standing
 from methods.discovery import find_method
 from registry.bibtex import to_bibtex
@@ -57,7 +56,7 @@ def paper_page(board: Board, paper: Paper) -> str:
             *_how(paper, runs),
             "## All claims { data-search-exclude }",
             claim_table(found, "All claims", anchors=True),
-            paragraph(MARKS_EXPLAINED, "nc-note"),
+            paragraph(f"{MARKS_EXPLAINED}.", "nc-note"),
             "## What is left out" if paper.left_out else "",
             bullets(html(line) for line in paper.left_out) if paper.left_out else "",
             "## Cite",

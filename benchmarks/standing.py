@@ -50,6 +50,10 @@ class Standing:
             return None
         return float(to_base(Decimal(self.claim.reported), self.claim.unit))
 
+    @property
+    def holds_by_construction(self) -> bool:
+        return self.claim.by_construction
+
     def in_unit(self, value: float | None) -> float | None:
         """A base-unit value in the unit of the claim."""
         return None if value is None else from_base(value, self.claim.unit)

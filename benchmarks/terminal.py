@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from benchmarks.compare import Comparison
 from benchmarks.numbers import in_unit, interval
 from benchmarks.report import (
-    evidence_mark,
+    claim_marks,
     gap_text,
     measured_text,
     reported_text,
@@ -39,7 +39,7 @@ def claim_cells(
     for standing in standings:
         judged = standing.judgement
         row = [
-            standing.claim.statement + evidence_mark(standing),
+            standing.claim.statement + claim_marks(standing),
             *([standing.paper.place(standing.claim)] if with_place else []),
             standing.claim.check,
             reported_text(standing),

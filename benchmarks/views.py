@@ -55,6 +55,7 @@ def claim_row(standing: Standing) -> Row:
         "check": claim.check,
         "evidence": claim.evidence,
         "headline": claim.headline,
+        "by_construction": claim.by_construction,
         "benchmark": claim.benchmark,
         "run": claim.run,
         "metric": claim.measured_as

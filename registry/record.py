@@ -245,6 +245,8 @@ class Claim(Model):
     """Which of the record's runs measures it; by default the only run of the benchmark."""
     metric: Identifier | None = None
     layer: Slug | None = None
+    by_construction: bool = False
+    """The run was given this value, or it follows from one it was given: no evidence by itself."""
     tolerance: Tolerance | None = None
     analogue: Line | None = None
     """For an analogue: what differs from the paper's experiment."""

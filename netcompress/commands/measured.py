@@ -5,7 +5,7 @@ from typing import Annotated
 
 import typer
 
-from netcompress.commands.records import MARKS, CsvFlag, JsonFlag, RawFlag
+from netcompress.commands.records import CsvFlag, JsonFlag, RawFlag
 from netcompress.output import print_json, print_table, print_text, remark
 
 ResultsOption = Annotated[
@@ -86,7 +86,7 @@ def claims(
     from typing import get_args
 
     from benchmarks.board import read_board
-    from benchmarks.report import verdicts_text
+    from benchmarks.report import MARKS_EXPLAINED, verdicts_text
     from benchmarks.terminal import claim_cells
     from benchmarks.verdict import Verdict
     from benchmarks.views import claim_row, to_csv
@@ -114,7 +114,7 @@ def claims(
         headers, rows = claim_cells(found, with_paper=paper_id is None)
         print_table(headers, rows, right="claimed,measured,95 % interval,gap,yours")
         remark(f"{len(found)} claims: {verdicts_text(found)}")
-        remark(MARKS)
+        remark(MARKS_EXPLAINED)
     bad = [s for s in found if s.judgement.verdict in ("missed", "disagrees", "failed")]
     if check and bad:
         remark(f"{len(bad)} claims do not hold")

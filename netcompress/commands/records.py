@@ -22,7 +22,6 @@ CsvFlag = Annotated[
         "an apostrophe there (--json has it as it is).",
     ),
 ]
-MARKS = "† recalled, not checked in the paper; ‡ recalled and confirmed by arithmetic"
 
 
 def register(app: typer.Typer) -> None:
@@ -96,6 +95,7 @@ def show(paper_id: Annotated[str, typer.Argument(metavar="ID")], as_json: JsonFl
     Example: netcompress show 2016-deep-compression
     """
     from benchmarks.board import read_board
+    from benchmarks.report import MARKS_EXPLAINED
     from benchmarks.terminal import claim_cells
     from benchmarks.views import claim_row
     from registry.bibtex import to_bibtex
@@ -113,7 +113,7 @@ def show(paper_id: Annotated[str, typer.Argument(metavar="ID")], as_json: JsonFl
     print_text("\n" + to_bibtex(paper))
     headers, rows = claim_cells(found, with_paper=False, with_place=True)
     print_table(headers, rows, right="claimed,measured,95 % interval,gap,yours")
-    remark(MARKS)
+    remark(MARKS_EXPLAINED)
     for line in paper.left_out:
         print_text(f"Left out: {line}")
 

@@ -333,8 +333,12 @@ def test_a_paper_without_results_says_not_run(catalog: Catalog) -> None:
 def test_a_panel_has_one_unit_and_one_way_of_counting_and_no_analogue(catalog: Catalog) -> None:
     paper = catalog.papers[0]
     board = board_of(catalog, made_up(paper, catalog, "x"))
-    measured = [s for s in board.standings if s.claim.reported and s.judgement.measured]
-    panels = panels_of(measured)
+    answered = [s for s in board.standings if s.claim.reported and s.judgement.measured]
+    given = [s for s in answered if s.holds_by_construction]
+    measured = [s for s in answered if not s.holds_by_construction]
+    assert given
+    assert panels_of(given) == []
+    panels = panels_of(answered)
     keys = [(panel.unit, panel.counting) for panel in panels]
     assert len(keys) == len(set(keys))
     assert ("ratio", "paper") in keys

@@ -4,10 +4,18 @@ import pytest
 
 from benchmarks.benchmark import Measurement, find_benchmark
 from benchmarks.board import read_board
+from benchmarks.charts import panels_of
 from benchmarks.datasets import digests
 from benchmarks.job import configuration_of, fingerprint
 from benchmarks.provenance import provenance
-from benchmarks.report import claims_table, gap_text, reported_text, yours_text
+from benchmarks.report import (
+    claim_marks,
+    claims_table,
+    gap_text,
+    reported_text,
+    verdicts_text,
+    yours_text,
+)
 from benchmarks.result import Identity, Result
 from benchmarks.standing import count_verdicts, standings
 from benchmarks.store import Store
@@ -42,7 +50,7 @@ def made_up(catalog, *, seed=0, scale="full", data="mnist", revision=None, run="
         data_digests=digests(data),
         outcome="done",
         metrics={
-            name: Measurement(value=value, unit=metrics[name].unit, n=10_000)
+            name: Measurement(value=value, unit=metrics[name.split(".")[0]].unit, n=10_000)
             for name, value in values.items()
         },
         size_bytes={},
@@ -121,3 +129,25 @@ def test_tables_show_numbers_as_the_paper_prints_them(catalog):
     ordering = of(standings(catalog, []), "lenet-300-100-no-loss")
     assert reported_text(ordering) == "at most 0.1 points"
     assert "| 1.58 %" in " ".join(claims_table([found]).split())
+
+
+def test_what_holds_by_construction_is_marked_counted_apart_and_not_drawn(catalog):
+    published = [
+        made_up(catalog, seed=s, **{"kept.ip1": 0.08, "coded_rate.ip1": 0.0232}) for s in range(3)
+    ]
+    found = [s for s in standings(catalog, published) if s.judgement.measured is not None]
+    given, told = of(found, "lenet-300-100-ip1-kept"), of(found, "lenet-300-100-ip1-coded-rate")
+    assert [s.judgement.verdict for s in (given, told)] == ["reproduced", "reproduced"]
+    assert (claim_marks(given), claim_marks(told)) == ("§", "")
+    assert verdicts_text(found) == "2 reproduced (1 of them §)"
+    assert [claim_row(s)["by_construction"] for s in (given, told)] == [True, False]
+    assert [len(panel.marks) for panel in panels_of(found)] == [1]
+
+
+def test_every_setting_of_a_published_run_says_that_it_is_one(catalog):
+    """What the method is told (densities, bits before coding) is no evidence that it works."""
+    settings = {"kept", "weight_bits", "index_bits", "pruning_ratio", "kept_weights"}
+    for paper in catalog.papers:
+        for claim in paper.claims:
+            if claim.benchmark == BENCHMARK and claim.metric in settings:
+                assert claim.by_construction, claim.id
