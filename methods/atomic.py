@@ -5,6 +5,8 @@ import re
 import secrets
 from pathlib import Path
 
+from registry.errors import UserError
+
 
 def write_atomically(path: Path, data: bytes) -> None:
     """Put ``data`` under ``path`` by a temporary file beside it, fsync and rename.
@@ -25,6 +27,21 @@ def write_atomically(path: Path, data: bytes) -> None:
         temporary.unlink(missing_ok=True)
         raise
     _sync_folder(path.parent)
+
+
+def check_output(path: Path, suffix: str, *, force: bool) -> None:
+    """Refuse, before any long work, a file that could not or should not be written.
+
+    Raises:
+        UserError: another suffix, no such folder, or the file is there and not ``force``.
+    """
+    if path.suffix.lower() != suffix:
+        raise UserError(f"{path}: the output is a {suffix} file: name it so")
+    if not path.absolute().parent.is_dir():
+        raise UserError(f"{path}: there is no folder {path.absolute().parent}: make it first")
+    if path.is_dir() or (path.exists() and not force):
+        hint = "it is a folder" if path.is_dir() else "choose another name, or pass --force"
+        raise UserError(f"{path}: is there already: {hint}")
 
 
 def is_temporary(name: str) -> bool:

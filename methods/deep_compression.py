@@ -14,8 +14,7 @@ Pool, Tran, Dally: "Learning both Weights and Connections", NIPS 2015, arXiv 150
    ``SparseCodebook``. Padding entries are one more symbol of the code, so all ``2^bits``
    centroids remain for weights (the authors' released AlexNet spends a centroid on zero).
 
-Left out: dropout (LeNets have none), dropping neurons that lost all connections, and the
-alternation of convolutional and fully connected rounds, which the paper uses for deep networks.
+Left out: dropout (LeNets have none) and dropping neurons that lost all connections.
 """
 
 import copy
@@ -30,12 +29,14 @@ from torch import nn
 
 from methods.cluster import Initialisation, kmeans
 from methods.compressed import Compressed
+from methods.formats.codebook_dense import CodebookDense
 from methods.formats.dense import Dense
 from methods.formats.format import Format
 from methods.formats.sparse_codebook import SparseCodebook
 from methods.method import MethodConfig, Task, UnsuitableTask
-from methods.prune import Masks, apply_masks, density_schedule, magnitude_mask
+from methods.prune import Masks, apply_masks, density_schedule, frozen, magnitude_mask
 from methods.training import cosine
+from methods.weights import Weight, find_weights, holds_weights
 
 Density = Annotated[float, Field(gt=0.0, le=1.0)]
 Bits = Annotated[int, Field(ge=1, le=8)]
@@ -56,6 +57,18 @@ PAPER_SETTINGS: dict[str, Settings] = {
         weight_bits={"ip1": 6, "ip2": 6, "ip3": 6},
         index_bits=5,
     ),
+    "lenet-5": Settings(  # Table 3
+        densities={"conv1": 0.66, "conv2": 0.12, "ip1": 0.08, "ip2": 0.19},
+        weight_bits={"conv1": 8, "conv2": 8, "ip1": 5, "ip2": 5},
+        index_bits=5,
+    ),
+}
+WITHOUT_TRAINING = {
+    "rounds": 1,
+    "round_epochs": 0,
+    "final_epochs": 0,
+    "linear_rounds": 0,
+    "codebook_epochs": 0,
 }
 DEFAULT_DENSITY = 0.10
 """For networks that the paper has no table of: it reaches 7.5 to 11 % in all (Tables 2 to 5)."""
@@ -77,6 +90,10 @@ class DeepCompressionConfig(MethodConfig):
     round_epochs: Annotated[int, Field(ge=0, le=200)] = 8
     final_epochs: Annotated[int, Field(ge=0, le=200)] = 50
     """Of the last round."""
+    linear_rounds: Annotated[int, Field(ge=0, le=20)] = 0
+    """Rounds before these that prune and retrain the fully connected layers alone, all else fixed,
+    down to their densities (Learning both Weights and Connections, section 3.5)."""
+    linear_round_epochs: Annotated[int, Field(ge=0, le=200)] = 8
     learning_rate: Annotated[float, Field(gt=0)] = 0.01
     """At the start of each round, falling along a cosine: a tenth of the original rate (Learning
     both Weights and Connections, section 3.4), which is 0.1 for our references."""
@@ -90,7 +107,9 @@ class DeepCompressionConfig(MethodConfig):
 
     @property
     def epochs(self) -> int:
-        return (self.rounds - 1) * self.round_epochs + self.final_epochs + self.codebook_epochs
+        linear = self.linear_rounds * self.linear_round_epochs
+        together = (self.rounds - 1) * self.round_epochs + self.final_epochs
+        return linear + together + self.codebook_epochs
 
 
 class DeepCompression:
@@ -105,51 +124,83 @@ class DeepCompression:
     revision: ClassVar[int] = 1
 
     def applies_to(self, module: nn.Module) -> str | None:
-        """Linear and convolutional layers."""
-        if isinstance(module, nn.Linear | nn.Conv2d):
-            return None
-        return f"{type(module).__name__} has no weight matrix that this method prunes"
+        """Every layer with a weight matrix: the paper prunes fully connected and convolutional
+        ones, and nothing in its steps asks for more than a tensor of weights."""
+        return holds_weights(module)
 
     def compress(self, task: Task, config: DeepCompressionConfig, *, seed: int) -> Compressed:
         """Prune, share and code a copy of ``task.network``.
+
+        Without training data nothing can be retrained. Then only layers whose densities the
+        configuration names are pruned, at once, and the centroids stay those of k-means.
 
         Raises:
             UnsuitableTask: a layer that the configuration names is not there, or none applies.
         """
         network = copy.deepcopy(task.network)
-        layers = self._layers(network)
-        densities, weight_bits, index_bits = _settings(task.name, layers, config)
+        layers = weights_by_layer(network)
+        densities, weight_bits, index_bits = settings_for(task.name, layers, config)
+        metadata = {"method": self.name}
+        if not task.can_train:
+            asked = config.densities or {}
+            densities = {name: asked.get(name, 1.0) for name in densities}
+            config = config.model_copy(update=WITHOUT_TRAINING)
+            metadata["remark"] = "no training data: nothing was retrained" + (
+                "" if asked else ", so nothing was pruned"
+            )
         masks = prune(task, network, densities, config, seed)
         codebooks = share(network, masks, weight_bits, config, seed)
-        train_codebooks(task, network, masks, codebooks, config, seed)
-        formats: dict[str, Format] = {
-            name: SparseCodebook.from_codes(
-                mask=masks[name],
-                codes=codebook.codes,
-                codebook=codebook.centroids.detach(),
-                index_bits=index_bits,
-                codebook_dtype=config.codebook_dtype,
-            )
+        if config.codebook_epochs:
+            train_codebooks(task, network, masks, codebooks, config, seed)
+        formats = {
+            name: _format(masks[name], codebook, index_bits, config)
             for name, codebook in codebooks.items()
         }
-        for name, parameter in network.named_parameters():
-            if name not in formats:
-                formats[name] = Dense(parameter.detach(), storage=config.bias_dtype)
-        return Compressed.from_sequential(network, formats, metadata={"method": self.name})
-
-    def _layers(self, network: nn.Module) -> dict[str, nn.Module]:
-        layers = {
-            name: module
-            for name, module in network.named_modules()
-            if self.applies_to(module) is None
-        }
-        if not layers:
-            raise UnsuitableTask("the network has no linear and no convolutional layer")
-        return layers
+        if config.bias_dtype == "float16":
+            for name, parameter in network.named_parameters():
+                if name not in formats and parameter.dtype == torch.float32:
+                    formats[name] = Dense(parameter.detach(), storage="float16")
+        return Compressed.from_module(network, formats, metadata=metadata)
 
 
-def _settings(
-    network: str, layers: Mapping[str, nn.Module], config: DeepCompressionConfig
+def weights_by_layer(network: nn.Module) -> dict[str, Weight]:
+    """The weights to compress by the name of their layer, such as ``ip1``; where a layer holds
+    several, by their own, such as ``lstm.weight_ih_l0``."""
+    found = find_weights(network, holds_weights).handled
+    if not found:
+        raise UnsuitableTask("the network has no layer with weights")
+    return {weight.name.removesuffix(".weight"): weight for weight in found}
+
+
+def _parameters(network: nn.Module, layers: Iterable[str]) -> dict[str, nn.Parameter]:
+    """The weights of ``layers`` by their names as parameters."""
+    known = dict(network.named_parameters())
+    names = (f"{name}.weight" if f"{name}.weight" in known else name for name in layers)
+    return {name: known[name] for name in names}
+
+
+def _format(
+    mask: torch.Tensor, codebook: "Codebook", index_bits: int, config: DeepCompressionConfig
+) -> Format:
+    """Without positions where every weight survived."""
+    centroids = codebook.centroids.detach()
+    if bool(mask.all()):
+        return CodebookDense.from_codes(
+            codebook.codes.reshape(mask.shape),
+            centroids,
+            codebook_dtype=config.codebook_dtype,
+        )
+    return SparseCodebook.from_codes(
+        mask=mask,
+        codes=codebook.codes,
+        codebook=centroids,
+        index_bits=index_bits,
+        codebook_dtype=config.codebook_dtype,
+    )
+
+
+def settings_for(
+    network: str, layers: Mapping[str, Weight], config: DeepCompressionConfig
 ) -> tuple[dict[str, float], dict[str, int], int]:
     """Densities and bits by layer, and index bits: configured, the paper's, or defaults."""
     paper = PAPER_SETTINGS.get(network)
@@ -169,10 +220,10 @@ def _settings(
             )
     densities: dict[str, float] = {}
     weight_bits: dict[str, int] = {}
-    for name, module in layers.items():
+    for name, weight in layers.items():
         default = paper.densities[name] if paper else DEFAULT_DENSITY
         densities[name] = by_layer[0].get(name, default)
-        default_bits = LINEAR_BITS if isinstance(module, nn.Linear) else CONVOLUTION_BITS
+        default_bits = CONVOLUTION_BITS if weight.tensor.dim() > 2 else LINEAR_BITS
         if paper:
             default_bits = paper.weight_bits[name]
         if isinstance(bits, int):
@@ -189,25 +240,57 @@ def prune(
     seed: int,
 ) -> Masks:
     """Stage 1, in place: the largest magnitudes survive and are retrained, round by round."""
-    parameters = dict(network.named_parameters())
     masks: Masks = {}
-    schedules = {name: density_schedule(d, config.rounds) for name, d in densities.items()}
+    linear = {
+        name: density_schedule(densities[name], config.linear_rounds)
+        for name, module in network.named_modules()
+        if name in densities and isinstance(module, nn.Linear) and config.linear_rounds
+    }
+    for step in range(config.linear_rounds if linear else 0):
+        _prune_to(network, masks, {name: by_step[step] for name, by_step in linear.items()})
+        with frozen(network, except_for=linear):
+            _retrain(
+                task, network, masks, config, config.linear_round_epochs, seed * 100 + 50 + step
+            )
+    together = {
+        name: [d] * config.rounds if name in linear else density_schedule(d, config.rounds)
+        for name, d in densities.items()
+    }
     for step in range(config.rounds):
-        for name, schedule in schedules.items():
-            weight = parameters[f"{name}.weight"]
-            masks[f"{name}.weight"] = magnitude_mask(weight, schedule[step])
-        apply_masks(network, masks)
+        _prune_to(network, masks, {name: by_step[step] for name, by_step in together.items()})
         last = step == config.rounds - 1
-        task.fit(
-            network,
-            config.final_epochs if last else config.round_epochs,
-            learning_rate=config.learning_rate,
-            schedule=cosine,
-            after_step=lambda: apply_masks(network, masks),
-            weight_decay=config.weight_decay,
-            seed=seed * 100 + step,
-        )
+        epochs = config.final_epochs if last else config.round_epochs
+        _retrain(task, network, masks, config, epochs, seed * 100 + step)
     return masks
+
+
+def _prune_to(network: nn.Module, masks: Masks, densities: Mapping[str, float]) -> None:
+    parameters = _parameters(network, densities)
+    for (name, parameter), density in zip(parameters.items(), densities.values(), strict=True):
+        masks[name] = magnitude_mask(parameter, density)
+    apply_masks(network, masks)
+
+
+def _retrain(
+    task: Task,
+    network: nn.Module,
+    masks: Masks,
+    config: DeepCompressionConfig,
+    epochs: int,
+    seed: int,
+) -> None:
+    """Train what is not frozen, the pruned weights held at zero."""
+    if not epochs:
+        return
+    task.fit(
+        network,
+        epochs,
+        learning_rate=config.learning_rate,
+        schedule=cosine,
+        after_step=lambda: apply_masks(network, masks),
+        weight_decay=config.weight_decay,
+        seed=seed,
+    )
 
 
 @dataclass
@@ -235,7 +318,7 @@ def share(
     for name, mask in masks.items():
         weight = parameters[name]
         positions = mask.flatten().nonzero().squeeze(1)
-        survivors = weight.detach().flatten()[positions].cpu().numpy()
+        survivors = weight.detach().flatten()[positions].float().cpu().numpy()
         if survivors.size == 0:
             raise UnsuitableTask(f"no weight of {name} survives: raise its density")
         clusters = 2 ** weight_bits[name.removesuffix(".weight")]
@@ -268,7 +351,10 @@ def summed_gradient(gradient: torch.Tensor, codebook: Codebook) -> torch.Tensor:
 def _write_shared(weight: nn.Parameter, codebook: Codebook) -> None:
     """Put each survivor's centroid into the dense weight."""
     with torch.no_grad():
-        weight.view(-1)[codebook.positions] = codebook.centroids[codebook.codes]
+        # Row-major whatever the memory format; a copy, as the two may share memory and not strides.
+        flat = weight.flatten().clone()
+        flat[codebook.positions] = codebook.centroids[codebook.codes]
+        weight.copy_(flat.reshape(weight.shape))
 
 
 def train_codebooks(

@@ -21,6 +21,7 @@ from pathlib import Path
 from types import ModuleType
 from typing import TYPE_CHECKING, Any
 
+from registry.baselines import BASELINES
 from registry.catalog import PAPERS_VARIABLE
 from registry.errors import UserError
 
@@ -31,6 +32,10 @@ GROUP = "netcompress.methods"
 
 BUILT_IN: Mapping[str, tuple[str, str]] = {
     "deep-compression": ("methods.deep_compression:DeepCompression", "2016-deep-compression"),
+    "float16": ("methods.baselines:Float16", BASELINES),
+    "int8-rtn": ("methods.baselines:Int8", BASELINES),
+    "uniform": ("methods.baselines:UniformRounding", BASELINES),
+    "magnitude-pruning": ("methods.baselines:MagnitudePruning", BASELINES),
 }
 """Method name -> (``module:Class``, id of its paper): a list of them imports no torch."""
 
@@ -174,9 +179,9 @@ def find_method(name_or_file: str) -> Found:
     if name_or_file in methods:
         return methods[name_or_file]
     for found in methods.values():
-        if _paper_of(found) == name_or_file:
+        if _paper_of(found) == name_or_file != BASELINES:  # those are several
             return found
-    papers = [found.paper for found in methods.values() if found.paper]
+    papers = [one.paper for one in methods.values() if one.paper and one.paper != BASELINES]
     raise UserError(unknown("method", name_or_file, [*methods, *papers]))
 
 

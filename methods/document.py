@@ -1,22 +1,29 @@
 """What a .netc file holds, and the rules that hold for it however it is written."""
 
+import math
 import unicodedata
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
+from methods.bits import Reader, write_varint
 from methods.formats.format import FormatError, weight_count
 from methods.layer_kinds import LayerKind
 
+MAX_DECODED_BYTES = 2**31
+"""All tensors of a file together, made dense; a caller who trusts the file may raise it."""
 MAX_METADATA = 64
 MAX_VALUE_BYTES = 4096
 MAX_NAME_BYTES = 200
 MAX_PARTS = 16
 MAX_INPUTS = 64
+ALIAS = "alias"
+"""The kind of an entry that is another name of an earlier tensor."""
 # As in methods.formats.dense, which needs torch.
 DTYPES = (
     *("float32", "float16", "bfloat16", "float64"),
     *("int64", "int32", "int16", "int8", "uint8", "bool"),
 )
+ITEM_BYTES = dict(zip(DTYPES, (4, 2, 2, 8, 8, 4, 2, 1, 1, 1), strict=True))
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,6 +74,27 @@ def section_bytes(document: Document) -> dict[str, dict[str, int]]:
     return sizes
 
 
+def check_decoded_bytes(document: Document, limit: int) -> None:
+    """Refuse tensors that need more than ``limit`` bytes together once they are dense.
+
+    A weight counts as its type's bytes, and four at least: decoding goes through float32. A
+    dimension of 0 counts as 1, so that it hides no other one.
+
+    Raises:
+        FormatError: says how many bytes, and how to allow them.
+    """
+    total = sum(
+        math.prod(max(size, 1) for size in tensor.shape) * max(4, ITEM_BYTES[tensor.dtype])
+        for tensor in document.tensors
+        if tensor.kind != ALIAS
+    )
+    if total > limit:
+        raise FormatError(
+            f"its tensors take {total} bytes when decoded, more than {limit}: where you trust the "
+            f"file, load it with max_decoded_bytes={total}"
+        )
+
+
 def check_text(text: str, what: str, max_bytes: int) -> None:
     """Refuse what is empty, too long, not normalised (NFC), or has characters that do not show.
 
@@ -105,8 +133,10 @@ def check_document(
         names = [entry.name for entry in entries]
         if len(set(names)) < len(names):
             raise FormatError("two layers or two tensors have the same name")
-    for tensor in document.tensors:
+    for place, tensor in enumerate(document.tensors):
         _check_tensor(tensor, max_weights)
+        if tensor.kind == ALIAS:
+            _check_alias(tensor, document.tensors, place)
     for place, layer in enumerate(document.layers):
         _check_layer(layer, place, len(document.tensors), layer_kinds)
 
@@ -121,6 +151,34 @@ def _check_tensor(tensor: TensorEntry, max_weights: int) -> None:
         raise FormatError(f"tensor {tensor.name!r} has more than {MAX_PARTS} parts")
     for part in tensor.parts:
         check_text(part, f"a part of {tensor.name!r}", MAX_NAME_BYTES)
+
+
+def alias_entry(name: str, of: TensorEntry, place: int) -> TensorEntry:
+    """The entry for ``name`` as another name of ``of``, which stands at ``place``."""
+    return TensorEntry(name, of.shape, of.dtype, ALIAS, {"of": write_varint(place)})
+
+
+def alias_place(tensor: TensorEntry) -> int:
+    """The place of the tensor that this alias names.
+
+    Raises:
+        FormatError: its parts are not those of an alias.
+    """
+    if set(tensor.parts) != {"of"}:
+        raise FormatError(f"tensor {tensor.name!r} is an alias with parts {sorted(tensor.parts)}")
+    reader = Reader(tensor.parts["of"])
+    place = reader.varint("the place of an alias")
+    reader.finish("the place of an alias")
+    return place
+
+
+def _check_alias(tensor: TensorEntry, tensors: Sequence[TensorEntry], own_place: int) -> None:
+    place = alias_place(tensor)
+    if place >= own_place or tensors[place].kind == ALIAS:
+        raise FormatError(f"tensor {tensor.name!r} names no tensor that comes before it")
+    twin = tensors[place]
+    if (tensor.shape, tensor.dtype) != (twin.shape, twin.dtype):
+        raise FormatError(f"tensor {tensor.name!r} is not of the shape and type of {twin.name!r}")
 
 
 def _check_layer(

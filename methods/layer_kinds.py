@@ -82,6 +82,9 @@ def _pair(name: str, default: int | str | None, minimum: int = 0) -> tuple[Size,
 
 _POOL = (*_pair("kernel", None, 1), *_pair("stride", "kernel", 1), *_pair("padding", 0))
 _ROUNDING = Size("ceil", 0, 0, 1)
+_SOFTMAX = (Size("dimension", 1, 0, 7), Size("last", 0, 0, 1))
+EPSILON = 0x3727C5AC
+"""1e-5 as the bits of a float32, which is how a normalisation's size says it."""
 
 LAYER_KINDS: dict[str, LayerKind] = {
     "flatten": LayerKind(),
@@ -101,5 +104,25 @@ LAYER_KINDS: dict[str, LayerKind] = {
     "average-pooling": LayerKind(sizes=(*_POOL, _ROUNDING)),
     "addition": LayerKind(inputs=(2, 64)),
     "concatenation": LayerKind(sizes=(Size("dimension", 1, 1, 7),), inputs=(2, 64)),
+    "convolution-1d": LayerKind(
+        sizes=(
+            *(Size("stride", 1, 1), Size("padding", 0)),
+            *(Size("dilation", 1, 1), Size("groups", 1, 1)),
+        ),
+        roles=("weight",),
+        optional_roles=("bias",),
+    ),
+    "embedding": LayerKind(roles=("weight",)),
+    "normalisation": LayerKind(
+        sizes=(Size("epsilon", EPSILON, 1, 0x7F7FFFFF),),
+        roles=("running_mean", "running_var"),
+        optional_roles=("weight", "bias", "num_batches_tracked"),
+    ),
+    "tanh": LayerKind(),
+    "sigmoid": LayerKind(),
+    "gelu": LayerKind(),
+    "silu": LayerKind(),
+    "softmax": LayerKind(sizes=_SOFTMAX),
+    "log-softmax": LayerKind(sizes=_SOFTMAX),
 }
 """A kind comes in by its line here and its module in ``methods/layers.py``."""

@@ -1,8 +1,8 @@
-"""From layer entries to a module that runs, and from a plain network to layer entries."""
+"""From layer entries to a module that runs; it computes in float32."""
 
 import math
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from struct import pack, unpack
 
 import torch
 from torch import nn
@@ -98,6 +98,70 @@ class Pooling(nn.Module):
         return functional.max_pool2d(x, self.kernel, self.stride, self.padding, ceil_mode=self.ceil)
 
 
+class CompressedConvolution1d(_Weighted):
+    """A one-dimensional convolution; its weight is decoded at the first run."""
+
+    def __init__(self, weight: Format, bias: Format | None, sizes: dict[str, int]) -> None:
+        """``sizes`` as ``LAYER_KINDS["convolution-1d"]`` names them, all of them."""
+        super().__init__(weight, bias, 3)
+        if weight.shape[0] % sizes["groups"] or weight.shape[2] == 0:
+            raise FormatError(f"has a weight of shape {weight.shape} for {sizes['groups']} groups")
+        self.sizes = sizes
+        self._decoded: torch.Tensor | None = None
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        channels = self.weight.shape[1] * self.sizes["groups"]
+        if x.dim() != 3 or x.shape[1] != channels:
+            raise UserError(f"the layer takes (batch, {channels}, length), not {tuple(x.shape)}")
+        self._decoded = _at(self._decoded, self.weight, x.device)
+        geometry = (self.sizes[name] for name in ("stride", "padding", "dilation", "groups"))
+        return self._add_bias(functional.conv1d(x, self._decoded, None, *geometry), 1)
+
+
+class CompressedEmbedding(nn.Module):
+    """Rows of a table by their numbers; the table is decoded at the first run."""
+
+    def __init__(self, weight: Format) -> None:
+        super().__init__()
+        if len(weight.shape) != 2:
+            raise FormatError(f"has a weight of shape {weight.shape}, not of 2 dimensions")
+        self.weight = weight
+        self._decoded: torch.Tensor | None = None
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        rows = self.weight.shape[0]
+        if x.is_floating_point() or (x.numel() and not 0 <= int(x.min()) <= int(x.max()) < rows):
+            raise UserError(f"the layer takes whole numbers from 0 to {rows - 1}")
+        self._decoded = _at(self._decoded, self.weight, x.device)
+        return functional.embedding(x.long(), self._decoded)
+
+
+class Normalisation(nn.Module):
+    """Batch normalisation in use: by the statistics that training left."""
+
+    def __init__(self, formats: Mapping[str, Format], sizes: Mapping[str, int]) -> None:
+        """``formats`` and ``sizes`` as ``LAYER_KINDS["normalisation"]`` names them."""
+        super().__init__()
+        channels = formats["running_mean"].shape
+        vectors = [one.shape for role, one in formats.items() if role != "num_batches_tracked"]
+        if len(channels) != 1 or set(vectors) != {channels}:
+            raise FormatError(f"has tensors of the shapes {', '.join(map(str, vectors))}")
+        self.epsilon = unpack("<f", pack("<i", sizes["epsilon"]))[0]
+        mean, variance = (formats[role].decode() for role in ("running_mean", "running_var"))
+        self.register_buffer("mean", mean, persistent=False)
+        self.register_buffer("variance", variance, persistent=False)
+        for role in ("weight", "bias"):
+            held = formats[role].decode() if role in formats else None
+            self.register_buffer(role, held, persistent=False)
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        mean, variance = self.get_buffer("mean"), self.get_buffer("variance")
+        if x.dim() < 2 or x.shape[1] != len(mean):
+            raise UserError(f"the layer takes (batch, {len(mean)}, ...), not {tuple(x.shape)}")
+        scale, shift = self._buffers["weight"], self._buffers["bias"]
+        return functional.batch_norm(x, mean, variance, scale, shift, eps=self.epsilon)
+
+
 class Addition(nn.Module):
     """The sum of its inputs."""
 
@@ -119,8 +183,17 @@ class Concatenation(nn.Module):
         return torch.cat(inputs, self.dimension)
 
 
+def _dimension(sizes: Mapping[str, int]) -> int:
+    return -1 if sizes["last"] else sizes["dimension"]
+
+
 def _both(sizes: Mapping[str, int], name: str) -> tuple[int, int]:
     return sizes[name], sizes[f"{name}_width"]
+
+
+def _at(held: torch.Tensor | None, weight: Format, device: torch.device) -> torch.Tensor:
+    """``held``, or the weight decoded where that is nothing yet or on another device."""
+    return held if held is not None and held.device == device else weight.decode().to(device)
 
 
 Builder = Callable[[dict[str, int], dict[str, Format]], nn.Module]
@@ -136,6 +209,17 @@ BUILDERS: dict[str, Builder] = {
     "average-pooling": lambda sizes, formats: Pooling(sizes, average=True),
     "addition": lambda sizes, formats: Addition(),
     "concatenation": lambda sizes, formats: Concatenation(sizes["dimension"]),
+    "convolution-1d": lambda sizes, formats: CompressedConvolution1d(
+        formats["weight"], formats.get("bias"), sizes
+    ),
+    "embedding": lambda sizes, formats: CompressedEmbedding(formats["weight"]),
+    "normalisation": lambda sizes, formats: Normalisation(formats, sizes),
+    "tanh": lambda sizes, formats: nn.Tanh(),
+    "sigmoid": lambda sizes, formats: nn.Sigmoid(),
+    "gelu": lambda sizes, formats: nn.GELU(),
+    "silu": lambda sizes, formats: nn.SiLU(),
+    "softmax": lambda sizes, formats: nn.Softmax(_dimension(sizes)),
+    "log-softmax": lambda sizes, formats: nn.LogSoftmax(_dimension(sizes)),
 }
 """How each kind of ``LAYER_KINDS`` becomes a module, from all its sizes and its formats."""
 
@@ -156,7 +240,7 @@ class Network(nn.Module):
         self._last_use = {feed: at for at, feeds in enumerate(self._feeds) for feed in feeds}
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
-        done = {-1: x}
+        done = {-1: x.float() if x.is_floating_point() else x}
         for at, step in enumerate(self.steps):
             try:
                 done[at] = step(*(done[feed] for feed in self._feeds[at]))
@@ -175,82 +259,3 @@ def _build(entry: LayerEntry, formats: Sequence[Format]) -> nn.Module:
         return BUILDERS[entry.kind](sizes, held)
     except FormatError as fault:
         raise FormatError(f"layer {entry.name!r} {fault}") from fault
-
-
-@dataclass(frozen=True)
-class LayerDescription:
-    """One layer of a plain network."""
-
-    kind: str
-    name: str
-    sizes: dict[str, int] = field(default_factory=dict)
-    """Those that differ from the kind's defaults."""
-    tensors: dict[str, str] = field(default_factory=dict)
-    """Role -> name of the parameter, such as ``ip1.weight``."""
-
-
-def describe(network: nn.Module) -> list[LayerDescription]:
-    """The layers of a plain ``nn.Sequential``; the children's names become the layers' names.
-
-    Dropout and identity do nothing when a network is used, and are left out.
-
-    Raises:
-        UserError: the network, or one of its layers, is of a kind that files cannot name.
-    """
-    if not isinstance(network, nn.Sequential):
-        raise UserError(
-            f"{type(network).__name__} is no plain nn.Sequential: store its tensors alone, "
-            "and load them with into=module"
-        )
-    return [
-        _describe(name, module)
-        for name, module in network.named_children()
-        if not isinstance(module, nn.Dropout | nn.Identity)
-    ]
-
-
-def _describe(name: str, module: nn.Module) -> LayerDescription:
-    kind, sizes = _kind_and_sizes(name, module)
-    roles = [role for role, _ in module.named_parameters(recurse=False)]
-    return LayerDescription(
-        kind,
-        name,
-        LAYER_KINDS[kind].without_defaults(sizes),
-        {role: f"{name}.{role}" for role in roles},
-    )
-
-
-def _kind_and_sizes(name: str, module: nn.Module) -> tuple[str, dict[str, int]]:
-    match module:
-        case nn.Flatten(start_dim=1, end_dim=-1):
-            return "flatten", {}
-        case nn.ReLU():
-            return "relu", {}
-        case nn.Linear():
-            return "linear", {}
-        case nn.Conv2d(padding_mode="zeros", padding=tuple()):
-            geometry = {
-                **_spread("stride", module.stride),
-                **_spread("padding", module.padding),
-                **_spread("dilation", module.dilation),
-            }
-            return "convolution", {**geometry, "groups": module.groups}
-        case nn.MaxPool2d(dilation=1, return_indices=False):
-            return "max-pooling", _window(module)
-        case nn.AvgPool2d(count_include_pad=True, divisor_override=None):
-            return "average-pooling", _window(module)
-    raise UserError(f"layer {name!r} ({module}) is of a kind that files cannot name")
-
-
-def _window(module: nn.MaxPool2d | nn.AvgPool2d) -> dict[str, int]:
-    return {
-        **_spread("kernel", module.kernel_size),
-        **_spread("stride", module.stride),
-        **_spread("padding", module.padding),
-        "ceil": int(module.ceil_mode),
-    }
-
-
-def _spread(name: str, size: object) -> dict[str, int]:
-    height, width = size if isinstance(size, tuple) else (size, size)
-    return {name: int(height), f"{name}_width": int(width)}

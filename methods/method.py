@@ -43,6 +43,8 @@ class Task(Protocol):
     score: Metric
     """What ``validation_score`` returns, with its direction."""
     device: torch.device
+    can_train: bool
+    """False where there are no data: then ``fit`` and ``train_batches`` raise UnsuitableTask."""
 
     def fresh_network(self, seed: int) -> nn.Module:
         """The same architecture, untrained."""

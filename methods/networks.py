@@ -8,6 +8,8 @@ from torch import nn
 
 LENET_300_100_PARAMETERS = 266_610
 """Deep Compression, section 5.1: 266,200 weights and 410 biases."""
+LENET_5_PARAMETERS = 431_080
+"""Deep Compression, section 5.1: 430,500 weights and 580 biases."""
 
 
 def seeded(seed: int) -> torch.Generator:
@@ -16,14 +18,26 @@ def seeded(seed: int) -> torch.Generator:
 
 
 def _initialise(network: nn.Sequential, generator: torch.Generator) -> nn.Sequential:
-    """He's uniform initialisation for ReLU networks, zero biases."""
+    """He's uniform initialisation, by whether ReLU follows the layer; zero biases."""
+    layers = list(network)
     with torch.no_grad():
-        for module in network:
-            if isinstance(module, nn.Linear | nn.Conv2d):
-                nn.init.kaiming_uniform_(module.weight, nonlinearity="relu", generator=generator)
-                if module.bias is not None:
-                    module.bias.zero_()
+        for at, module in enumerate(layers):
+            if not isinstance(module, nn.Linear | nn.Conv2d):
+                continue
+            until = next((one for one in layers[at + 1 :] if _acts(one)), None)
+            linear = isinstance(module, nn.Conv2d) and not isinstance(until, nn.ReLU)
+            nn.init.kaiming_uniform_(
+                module.weight,
+                nonlinearity="linear" if linear else "relu",
+                generator=generator,
+            )
+            if module.bias is not None:
+                module.bias.zero_()
     return network
+
+
+def _acts(layer: nn.Module) -> bool:
+    return isinstance(layer, nn.Linear | nn.Conv2d | nn.ReLU)
 
 
 def lenet_300_100(seed: int) -> nn.Sequential:
@@ -42,13 +56,41 @@ def lenet_300_100(seed: int) -> nn.Sequential:
             ip3=nn.Linear(100, 10),
         )
     )
+    return _initialise(_with_parameters(network, LENET_300_100_PARAMETERS), seeded(seed))
+
+
+def lenet_5(seed: int) -> nn.Sequential:
+    """LeNet-5 with the sizes of Caffe's MNIST example: 20 and 50 filters of 5x5, then 800-500-10.
+
+    Nothing but pooling follows the convolutions; ReLU stands between ``ip1`` and ``ip2``. Layers
+    are named as in Deep Compression's Table 3. Input (batch, 1, 28, 28), output logits (batch, 10).
+    """
+    network = nn.Sequential(
+        OrderedDict(
+            conv1=nn.Conv2d(1, 20, 5),
+            pool1=nn.MaxPool2d(2),
+            conv2=nn.Conv2d(20, 50, 5),
+            pool2=nn.MaxPool2d(2),
+            flatten=nn.Flatten(),
+            ip1=nn.Linear(800, 500),
+            relu1=nn.ReLU(),
+            ip2=nn.Linear(500, 10),
+        )
+    )
+    return _initialise(_with_parameters(network, LENET_5_PARAMETERS), seeded(seed))
+
+
+def _with_parameters(network: nn.Sequential, expected: int) -> nn.Sequential:
     count = sum(parameter.numel() for parameter in network.parameters())
-    if count != LENET_300_100_PARAMETERS:
-        raise AssertionError(f"LeNet-300-100 has {count} parameters")
-    return _initialise(network, seeded(seed))
+    if count != expected:
+        raise AssertionError(f"the network has {count} parameters, not {expected}")
+    return network
 
 
-NETWORKS: dict[str, Callable[[int], nn.Sequential]] = {"lenet-300-100": lenet_300_100}
+NETWORKS: dict[str, Callable[[int], nn.Sequential]] = {
+    "lenet-300-100": lenet_300_100,
+    "lenet-5": lenet_5,
+}
 """Untrained networks by name, from a seed."""
 
 

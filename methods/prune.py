@@ -4,7 +4,8 @@ Han, Pool, Tran, Dally 2015, "Learning both Weights and Connections", section 3;
 section 2.
 """
 
-from collections.abc import Mapping
+import contextlib
+from collections.abc import Collection, Iterator, Mapping
 
 import torch
 from torch import nn
@@ -40,6 +41,19 @@ def apply_masks(network: nn.Module, masks: Mapping[str, torch.Tensor]) -> None:
     with torch.no_grad():
         for name, mask in masks.items():
             parameters[name].mul_(mask)
+
+
+@contextlib.contextmanager
+def frozen(network: nn.Module, *, except_for: Collection[str]) -> Iterator[None]:
+    """Within it, only the layers named in ``except_for`` are trained."""
+    before = {parameter: parameter.requires_grad for parameter in network.parameters()}
+    for name, parameter in network.named_parameters():
+        parameter.requires_grad_(name.rpartition(".")[0] in except_for)
+    try:
+        yield
+    finally:
+        for parameter, trained in before.items():
+            parameter.requires_grad_(trained)
 
 
 def density_schedule(target: float, rounds: int) -> list[float]:

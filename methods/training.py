@@ -13,6 +13,12 @@ from registry.vocabulary import Metric
 ERROR = Metric(title="error", unit="fraction", direction="lower", interval="binomial")
 
 
+FROZEN_KINDS = (nn.Linear, nn.Conv2d, nn.ReLU, nn.MaxPool2d, nn.AvgPool2d, nn.Flatten)
+"""Layers that give the same in training and in use: their outputs may be computed once."""
+FROZEN_BYTES = 2**30
+"""At most so much is kept of what frozen layers give."""
+
+
 def cosine(share: float) -> float:
     """A rate that falls from 1 to 0 along half a cosine."""
     return 0.5 * (1.0 + math.cos(math.pi * share))
@@ -32,6 +38,7 @@ class ClassificationTask:
     """
 
     score = ERROR
+    can_train = True
 
     def __init__(
         self,
@@ -65,6 +72,9 @@ class ClassificationTask:
     def train_batches(self, seed: int) -> Iterator[Batch]:
         """One epoch of the training split; the last batch may be smaller."""
         inputs, targets = self._train
+        return self._batches(inputs, targets, seed)
+
+    def _batches(self, inputs: torch.Tensor, targets: torch.Tensor, seed: int) -> Iterator[Batch]:
         order = torch.randperm(len(inputs), generator=torch.Generator().manual_seed(seed))
         for rows in torch.split(order.to(self.device), self._batch_size):
             yield inputs[rows], targets[rows], None
@@ -90,8 +100,20 @@ class ClassificationTask:
         parameters: Sequence[nn.Parameter] | None = None,
         weight_decay: float | None = None,
     ) -> None:
-        """Train in place; see ``methods.method.Task.fit``."""
-        trained = list(network.parameters()) if parameters is None else list(parameters)
+        """Train in place; see ``methods.method.Task.fit``.
+
+        Where the first layers of a plain ``nn.Sequential`` are frozen (``requires_grad`` False),
+        what they give is computed once and not at each step.
+        """
+        modules = list(network.modules())
+        # A forward of the user's own may call view(), which needs the usual memory format.
+        if any(isinstance(module, nn.Conv2d) for module in modules) and all(
+            type(module).__module__.startswith("torch.nn.") for module in modules
+        ):
+            network.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+        trainable = [one for one in network.parameters() if one.requires_grad]
+        trained = trainable if parameters is None else list(parameters)
+        fed, rows, labels = self._past_frozen(network)
         decay = self._weight_decay if weight_decay is None else weight_decay
         steps_an_epoch = math.ceil(len(self._train[0]) / self._batch_size)
         if optimizer is None:
@@ -104,7 +126,7 @@ class ClassificationTask:
         total, step = epochs * steps_an_epoch, 0
         network.train()
         for epoch in range(epochs):
-            for inputs, targets, _ in self.train_batches(seed * 10_007 + epoch):
+            for inputs, targets, _ in self._batches(rows, labels, seed * 10_007 + epoch):
                 if schedule is not None:
                     factor = schedule(step / total)
                     for group, rate in zip(stepper.param_groups, rates, strict=True):
@@ -112,7 +134,7 @@ class ClassificationTask:
                 if before_forward is not None:
                     before_forward()
                 stepper.zero_grad(set_to_none=True)
-                outputs = network(inputs)
+                outputs = fed(inputs)
                 (loss or functional.cross_entropy)(outputs, targets).backward()  # type: ignore[no-untyped-call]
                 if before_step is not None:
                     before_step()
@@ -122,6 +144,34 @@ class ClassificationTask:
                 step += 1
             self._progress()
         network.eval()
+
+    def _past_frozen(self, network: nn.Module) -> tuple[nn.Module, torch.Tensor, torch.Tensor]:
+        """The layers from the first trainable one on, with their inputs; or the whole network."""
+        rows, labels = self._train
+        head = frozen_layers(network)
+        if not head:
+            return network, rows, labels
+        assert isinstance(network, nn.Sequential)
+        with torch.no_grad():
+            one = network[: len(head)](rows[:1])
+            if one.numel() * one.element_size() * len(rows) > FROZEN_BYTES:
+                return network, rows, labels
+            given = [network[: len(head)](part) for part in torch.split(rows, 1000)]
+        return network[len(head) :], torch.cat(given), labels
+
+
+def frozen_layers(network: nn.Module) -> list[nn.Module]:
+    """The leading layers of a plain ``nn.Sequential`` of which no parameter is trained.
+
+    Empty where none of them has a parameter, or one may give something else in training.
+    """
+    head: list[nn.Module] = []
+    for layer in network if type(network) is nn.Sequential else ():
+        if any(one.requires_grad for one in layer.parameters()):
+            break
+        head.append(layer)
+    known = all(isinstance(layer, FROZEN_KINDS) for layer in head)
+    return head if known and any(True for layer in head for _ in layer.parameters()) else []
 
 
 def count_errors(

@@ -5,7 +5,7 @@ from typing import Annotated
 import typer
 
 from netcompress import __version__
-from netcompress.commands import measured, plugins, records, running, website
+from netcompress.commands import compression, measured, plugins, records, running, website
 
 app = typer.Typer(
     name="netcompress",
@@ -44,5 +44,6 @@ def front(
 records.register(app)
 measured.register(app)
 running.register(app)
+compression.register(app)
 plugins.register(app)
 website.register(app)

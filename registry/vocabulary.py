@@ -8,7 +8,7 @@ from functools import cache
 from pathlib import Path
 from typing import Annotated, Literal
 
-from pydantic import Field
+from pydantic import Field, model_validator
 
 from registry.fields import Identifier, Line, Model, Slug, Title
 from registry.units import Unit
@@ -30,6 +30,14 @@ class Metric(Model):
     per: Literal["layer", "series"] | None = None
     """``layer``: one value a layer, named ``metric.layer``; ``series``: a curve's points."""
     counting: CountingRule | None = None
+    chart: Title | None = None
+    """For a series: the picture that its curve is drawn in, with others of the same name."""
+
+    @model_validator(mode="after")
+    def _is_whole(self) -> "Metric":
+        if self.chart is not None and self.per != "series":
+            raise ValueError("only a series has a chart (per: series)")
+        return self
 
 
 class BenchmarkEntry(Model):

@@ -10,6 +10,9 @@ if TYPE_CHECKING:
 _PLACES = {
     "dense": ("methods.formats.dense", "Dense"),
     "sparse-codebook": ("methods.formats.sparse_codebook", "SparseCodebook"),
+    "sparse": ("methods.formats.sparse", "Sparse"),
+    "codebook-dense": ("methods.formats.codebook_dense", "CodebookDense"),
+    "uniform": ("methods.formats.uniform", "Uniform"),
 }
 
 

@@ -10,8 +10,7 @@ Sections 3.2 to 3.4 and 4 of Han, Mao and Dally 2016. Parts in a file:
   the number of entries (varint), the code table of ``codes``, the code table of ``positions``.
 
 Both streams are Huffman coded, or in fields of fixed width where those and their table are
-shorter. Values that are not finite are kept as they are: a file holds what its method made. A
-missing weight is never multiplied, so an infinite input times a missing weight adds 0, not NaN.
+shorter. Values that are not finite are kept as they are: a file holds what its method made.
 """
 
 import math
@@ -24,9 +23,9 @@ import torch
 from numpy.typing import NDArray
 
 from methods.bits import Reader, write_varint
-from methods.formats.convolution import convolve
-from methods.formats.format import Format, FormatError, check_parts
+from methods.formats.format import FormatError, check_parts
 from methods.formats.relative_index import MAX_INDEX_BITS, decode_positions, encode_positions
+from methods.formats.survivors import SurvivorFormat
 from methods.huffman import (
     MAX_SYMBOLS,
     code_lengths,
@@ -35,14 +34,13 @@ from methods.huffman import (
     total_bits,
     unpack_symbols,
 )
-from methods.kernels.sparse import SparseRows
 
 CodebookDtype = Literal["float32", "float16"]
 _PADDED, _HALF = 16, 32
 _STORED: dict[CodebookDtype, str] = {"float32": "<f4", "float16": "<f2"}
 
 
-class SparseCodebook(Format):
+class SparseCodebook(SurvivorFormat):
     """Survivors of pruning, each one of k shared values; what is not listed is 0."""
 
     kind: ClassVar[str] = "sparse-codebook"
@@ -81,7 +79,6 @@ class SparseCodebook(Format):
         self.index_bits = index_bits
         # Checks the order of the positions too.
         self._fields, self._is_padding = encode_positions(self.positions, index_bits)
-        self._rows: dict[int, SparseRows] = {}
 
     @classmethod
     def from_codes(
@@ -131,49 +128,9 @@ class SparseCodebook(Format):
             mask, codes, codebook, index_bits=index_bits, codebook_dtype=codebook_dtype
         )
 
-    def decode(self) -> torch.Tensor:
-        dense = np.zeros(self.weights, np.float32)
-        dense[self.positions] = self._values
-        return torch.from_numpy(dense).reshape(self.shape)
-
-    def multiply(
-        self,
-        x: torch.Tensor,
-        *,
-        stride: tuple[int, int] = (1, 1),
-        padding: tuple[int, int] = (0, 0),
-        dilation: tuple[int, int] = (1, 1),
-        groups: int = 1,
-    ) -> torch.Tensor:
-        if len(self.shape) == 2:
-            return self._run_time(1).product(x.T).T.contiguous()
-        if len(self.shape) == 4:
-            product = self._run_time(groups).product
-            return convolve(
-                x, self.shape, product, stride=stride, padding=padding, dilation=dilation
-            )
-        raise ValueError(f"nothing is multiplied by a tensor of shape {self.shape}")
-
     @property
-    def _values(self) -> NDArray[np.float32]:
+    def survivor_values(self) -> NDArray[np.float32]:
         return self.codebook.astype(np.float32)[self.codes]
-
-    def _run_time(self, groups: int) -> SparseRows:
-        """Rows over the inputs of all groups, each row's columns moved to its own group."""
-        if groups not in self._rows:
-            outputs, width = self.shape[0], math.prod(self.shape[1:])
-            if groups < 1 or outputs % groups:
-                raise ValueError(f"{outputs} outputs cannot be split into {groups} groups")
-            rows, columns = np.divmod(self.positions, max(width, 1))
-            columns = columns + rows // max(outputs // groups, 1) * width
-            shape = (outputs, width * groups)
-            self._rows[groups] = SparseRows(shape, rows, columns, self._values)
-        return self._rows[groups]
-
-    @property
-    def survivors(self) -> int:
-        """Weights that were kept."""
-        return int(self.positions.size)
 
     @property
     def weight_bits(self) -> int:

@@ -18,9 +18,12 @@ from numpy.typing import NDArray
 
 from methods.compressed import Compressed
 from methods.document import LayerEntry
+from methods.formats.codebook_dense import CodebookDense
 from methods.formats.dense import STORED, Dense
 from methods.formats.format import Format
+from methods.formats.sparse import Sparse, ValueDtype
 from methods.formats.sparse_codebook import CodebookDtype, SparseCodebook
+from methods.formats.uniform import WIDTHS, Granularity, Uniform, scale_count
 
 FOLDER = Path(__file__).parent
 
@@ -243,6 +246,81 @@ def shared_parts() -> Compressed:
     return Compressed(held)
 
 
+def grid(
+    seed: str,
+    shape: tuple[int, ...],
+    bits: int,
+    granularity: Granularity = "channel",
+    group_size: int | None = None,
+    zeros: bool = False,
+    half: bool = False,
+) -> Uniform:
+    """Weights on an even grid whose codes, scales and zero points depend on ``seed``."""
+    count = scale_count(shape, granularity, group_size)
+    wide = 256 * octets(seed, int(np.prod(shape, dtype=np.int64)))
+    codes = (wide + octets(f"{seed} low", wide.size)) >> (16 - bits)
+    return Uniform(
+        shape,
+        codes,
+        np.abs(values(f"{seed} scales", count).numpy()) + 2.0**-8,
+        bits=bits,
+        zeros=octets(f"{seed} zeros", count) * (2**bits - 1) // 255 if zeros else None,
+        granularity=granularity,
+        group_size=group_size,
+        scale_dtype="float16" if half else "float32",
+    )
+
+
+def uniform_grids() -> Compressed:
+    """Each width, each granularity, with and without zero points, both types of scales."""
+    held: dict[str, Format] = {
+        f"bits{bits}.weight": grid(f"grid{bits}", (6, 11), bits, zeros=bits % 3 == 0)
+        for bits in WIDTHS
+    }
+    held |= {
+        "tensor.weight": grid("tensor", (6, 11), 4, "tensor", None, True, True),
+        "group.weight": grid("group", (6, 11), 4, "group", 4, False, True),
+        "shifted.weight": grid("shifted", (6, 11), 3, "group", 5, True),
+        "wide.weight": grid("wide", (2, 7), 2, "group", 300),
+        "filters": grid("filters", (4, 3, 2, 2), 5, "group", 6, True),
+        "vector": grid("vector", (9,), 8, "tensor"),
+        "no.rows": grid("none", (0, 4), 8),
+    }
+    return Compressed(held)
+
+
+def sparse_values() -> Compressed:
+    """Survivors with their own values: each width of a symbol, both types, odd values, none."""
+    held: dict[str, Format] = {}
+    for bits in range(1, 13):
+        kept = np.flatnonzero(octets(f"values{bits}", 180) < 40)
+        own = values(f"own{bits}", kept.size).numpy()
+        half: ValueDtype = "float16" if bits % 2 else "float32"
+        held[f"bits{bits}.weight"] = Sparse((12, 15), kept, own, index_bits=bits, value_dtype=half)
+    odd = np.array([0.0, -0.0, np.inf, np.nan, 1e-40], np.float32)
+    held["odd"] = Sparse((4000,), np.array([3, 4, 900, 2000, 3999]), odd)
+    held["mask"] = Sparse((6, 7), np.arange(42), values("mask", 42).numpy())
+    held["nothing.left"] = Sparse((6, 7), np.empty(0, np.int64), np.empty(0, np.float32))
+    return Compressed(held)
+
+
+def shared_values() -> Compressed:
+    """Codebooks without pruning: Huffman codes, fixed fields, one value, none, both types."""
+    spread = octets("spread", 300) * octets("spread more", 300)
+    flat = np.arange(256)
+    held: dict[str, Format] = {
+        "coded.weight": CodebookDense((15, 20), spread * 16 // 65536, values("16", 16).numpy()),
+        "half.weight": CodebookDense(
+            (15, 20), spread * 7 // 65536, values("7", 7).numpy(), codebook_dtype="float16"
+        ),
+        "fixed.weight": CodebookDense((16, 16), flat, values("256", 256).numpy()),
+        "filters": CodebookDense((3, 2, 5, 5), spread[:150] % 4, values("4", 4).numpy()),
+        "one.value": CodebookDense((20,), np.zeros(20, np.int64), np.array([0.5], np.float32)),
+        "no.value": CodebookDense((0, 3), np.empty(0, np.int64), np.empty(0, np.float32)),
+    }
+    return Compressed(held)
+
+
 RECIPES: dict[str, Callable[[], Compressed]] = {
     "floats": floats,
     "integers": integers,
@@ -255,6 +333,9 @@ RECIPES: dict[str, Callable[[], Compressed]] = {
     "convolution-network": convolution_network,
     "graph": graph,
     "shared-parts": shared_parts,
+    "uniform-grids": uniform_grids,
+    "sparse-values": sparse_values,
+    "shared-values": shared_values,
 }
 
 

@@ -9,11 +9,12 @@ from torch import nn
 
 from methods.atomic import is_temporary, write_atomically
 from methods.compressed import Compressed, load
+from methods.describe import describe
 from methods.document import LayerEntry
 from methods.formats.dense import Dense
 from methods.formats.format import FormatError
 from methods.formats.sparse_codebook import SparseCodebook
-from methods.layers import Network, describe
+from methods.layers import Network
 from registry.errors import UserError
 
 
@@ -130,7 +131,7 @@ def test_layers_are_described_with_their_parameters(convolutional):
     "network",
     [
         nn.Linear(2, 2),
-        nn.Sequential(nn.Tanh()),
+        nn.Sequential(nn.ELU()),
         nn.Sequential(nn.Conv2d(1, 1, 3, padding_mode="reflect")),
         nn.Sequential(nn.Conv2d(1, 1, 3, padding="same")),
         nn.Sequential(nn.MaxPool2d(2, dilation=2)),

