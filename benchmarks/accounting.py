@@ -9,6 +9,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
 from benchmarks.benchmark import Measurement
+from methods.formats.codebook_dense import CodebookDense
 from methods.formats.format import Format
 from methods.formats.sparse_codebook import SparseCodebook
 from registry.units import Unit
@@ -43,8 +44,31 @@ class LayerCount:
         return self.entries * coded + self.codebook_bits
 
 
-def count_layer(layer: SparseCodebook) -> LayerCount:
-    """The numbers of one layer, read off its format."""
+def expected_padding(density: float, index_bits: int) -> float:
+    """Padding entries a survivor, for survivors at evenly random positions.
+
+    A field bridges 2^index_bits positions; with q = (1 - density)^(2^index_bits), the chance that
+    none of them holds a survivor, a survivor needs q + q^2 + ... = q / (1 - q) padding entries.
+    """
+    if not 0 < density <= 1:
+        raise ValueError(f"a density is above 0 and at most 1, not {density}")
+    empty: float = (1 - density) ** (1 << index_bits)
+    return empty / (1 - empty)
+
+
+def count_layer(layer: SparseCodebook | CodebookDense) -> LayerCount:
+    """The numbers of one layer, read off its format; a layer that was not pruned needs no index."""
+    if isinstance(layer, CodebookDense):
+        return LayerCount(
+            weights=layer.weights,
+            survivors=layer.weights,
+            entries=layer.weights,
+            centroids=len(layer.codebook),
+            weight_bits=max(1, (len(layer.codebook) - 1).bit_length()),
+            index_bits=0,
+            coded_weight_bits=layer.code_bits_mean,
+            coded_index_bits=0.0,
+        )
     return LayerCount(
         weights=layer.weights,
         survivors=len(layer.positions),
@@ -61,26 +85,26 @@ def paper_count(formats: Mapping[str, Format]) -> dict[str, Measurement]:
     """Metrics of the paper's tables: ``metric.layer``, and ``metric`` for the total row.
 
     Args:
-        formats: by parameter name (``ip1.weight``); those that are no sparse codebook, such as
+        formats: by parameter name (``ip1.weight``); those without a codebook, such as
             biases, are not part of the paper's count.
     """
     layers = {
         name.removesuffix(".weight"): count_layer(held)
         for name, held in formats.items()
-        if isinstance(held, SparseCodebook)
+        if isinstance(held, SparseCodebook | CodebookDense)
     }
     if not layers:
         return {}
     found: dict[str, Measurement] = {}
     for name, layer in layers.items():
-        for metric, (value, unit) in _row([layer]).items():
+        for metric, (value, unit) in row_of([layer]).items():
             found[f"{metric}.{name}"] = Measurement(value=value, unit=unit)
-    for metric, (value, unit) in (_row(layers.values()) | _totals(layers.values())).items():
+    for metric, (value, unit) in (row_of(layers.values()) | totals_of(layers.values())).items():
         found[metric] = Measurement(value=value, unit=unit)
     return found
 
 
-def _row(layers: Iterable[LayerCount]) -> dict[str, tuple[float, Unit]]:
+def row_of(layers: Iterable[LayerCount]) -> dict[str, tuple[float, Unit]]:
     """One row of the table: a layer, or all of them; bits are means over entries."""
     rows = list(layers)
     weights = sum(layer.weights for layer in rows)
@@ -107,7 +131,7 @@ def _row(layers: Iterable[LayerCount]) -> dict[str, tuple[float, Unit]]:
     }
 
 
-def _totals(layers: Iterable[LayerCount]) -> dict[str, tuple[float, Unit]]:
+def totals_of(layers: Iterable[LayerCount]) -> dict[str, tuple[float, Unit]]:
     """What only the total row has."""
     rows = list(layers)
     weights = sum(layer.weights for layer in rows)

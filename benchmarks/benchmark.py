@@ -96,6 +96,13 @@ class Benchmark(Protocol):
 
 BUILT_IN: Mapping[str, str] = {
     "mnist-lenet-300-100": "benchmarks.mnist:MnistLenet300100",
+    "mnist-lenet-5": "benchmarks.mnist:MnistLenet5",
+    "lenet-quantization-sweep": "benchmarks.quantization_sweep:LenetQuantizationSweep",
+    "imagenet-sizes": "benchmarks.imagenet_sizes:ImagenetSizes",
+    "pruned-layer-speed": "benchmarks.pruned_layer_speed:PrunedLayerSpeed",
+    "trained-mnist-cnn": "benchmarks.trained:TrainedMnistCnn",
+    "trained-mnist-cnn-with-data": "benchmarks.trained:TrainedMnistCnnWithData",
+    "trained-speech-detector": "benchmarks.trained:TrainedSpeechDetector",
 }
 """Benchmark name -> ``module:Class``."""
 

@@ -23,29 +23,35 @@ TEST_ROWS = {"mnist": 10_000, "mnist-5k": 1_000}
 VALIDATION_SHARE = 12
 """One row in twelve of the training split, its last ones: 5,000 of 60,000."""
 
-RECIPES: dict[Scale, Recipe] = {
-    "full": Recipe(network="lenet-300-100", epochs=30, learning_rate=0.1, batch_size=128),
-    "quick": Recipe(network="lenet-300-100", epochs=4, learning_rate=0.1, batch_size=128),
+RECIPES: dict[str, dict[Scale, Recipe]] = {
+    "lenet-300-100": {
+        "full": Recipe(network="lenet-300-100", epochs=30, learning_rate=0.1, batch_size=128),
+        "quick": Recipe(network="lenet-300-100", epochs=4, learning_rate=0.1, batch_size=128),
+    },
+    "lenet-5": {
+        "full": Recipe(network="lenet-5", epochs=12, learning_rate=0.05, batch_size=128),
+        "quick": Recipe(
+            network="lenet-5", epochs=2, learning_rate=0.05, batch_size=128, rows=12_000
+        ),
+    },
 }
 
 
-class MnistLenet300100:
-    """Train LeNet-300-100, compress it, write it, read it back elsewhere, test what was read.
+class _MnistNetwork:
+    """Train a network, compress it, write it, read it back elsewhere, test what was read.
 
     Every choice is made on a validation split of the training images. The test images are looked
     at twice: once for the reference network and once for what was read from the file.
     """
 
-    name: ClassVar[str] = "mnist-lenet-300-100"
-    metrics: ClassVar[Mapping[str, Metric]] = load_vocabulary().benchmarks[name].metrics
-    revision: ClassVar[int] = 1
+    network: ClassVar[str]
 
     def run(self, method: Method | None, context: Context) -> Outcome:
         """Measure ``method`` on the network."""
         if method is None:
             raise UnsuitableTask("this benchmark measures a method")
         config = parse_config(method, context.configuration)
-        recipe = RECIPES[context.scale]
+        recipe = RECIPES[self.network][context.scale]
         epochs = recipe.epochs + (config.epochs or 0)
         done = 0
 
@@ -54,7 +60,7 @@ class MnistLenet300100:
             done += by
             context.progress(min(0.97, done / epochs), f"epoch {done} of {epochs}")
 
-        task = self._task(context, recipe, advance)
+        task = mnist_task(context, recipe, advance)
         train_reference(task, recipe, digests(context.data), context.seed, skipped=advance)
         validation_reference = task.validation_score(task.network)
         compressed = method.compress(task, config, seed=context.seed)
@@ -87,23 +93,44 @@ class MnistLenet300100:
         ]
         return Outcome(metrics, dict(report.size_bytes), remarks, network_file=path)
 
-    def _task(
-        self, context: Context, recipe: Recipe, advance: Callable[[], None]
-    ) -> ClassificationTask:
-        arrays = load(context.data)
-        inputs = images_to_tensor(arrays.train_images)
-        targets = torch.from_numpy(arrays.train_labels).long()
-        train = len(targets) - len(targets) // VALIDATION_SHARE
-        make = NETWORKS[recipe.network]
-        return ClassificationTask(
-            recipe.network,
-            make(context.seed).to(context.device),
-            make,
-            (inputs[:train], targets[:train]),
-            (inputs[train:], targets[train:]),
-            batch_size=recipe.batch_size,
-            momentum=recipe.momentum,
-            weight_decay=recipe.weight_decay,
-            device=torch.device(context.device),
-            progress=advance,
-        )
+
+class MnistLenet300100(_MnistNetwork):
+    """LeNet-300-100."""
+
+    name: ClassVar[str] = "mnist-lenet-300-100"
+    network: ClassVar[str] = "lenet-300-100"
+    metrics: ClassVar[Mapping[str, Metric]] = load_vocabulary().benchmarks[name].metrics
+    revision: ClassVar[int] = 1
+
+
+class MnistLenet5(_MnistNetwork):
+    """LeNet-5 with the sizes of Caffe's example."""
+
+    name: ClassVar[str] = "mnist-lenet-5"
+    network: ClassVar[str] = "lenet-5"
+    metrics: ClassVar[Mapping[str, Metric]] = load_vocabulary().benchmarks[name].metrics
+    revision: ClassVar[int] = 1
+
+
+def mnist_task(
+    context: Context, recipe: Recipe, advance: Callable[[], None] = lambda: None
+) -> ClassificationTask:
+    """The untrained network of ``recipe`` with the training images, the last of them held out."""
+    arrays = load(context.data)
+    inputs = images_to_tensor(arrays.train_images)
+    targets = torch.from_numpy(arrays.train_labels).long()
+    train = len(targets) - len(targets) // VALIDATION_SHARE
+    used = min(train, recipe.rows or train)
+    make = NETWORKS[recipe.network]
+    return ClassificationTask(
+        recipe.network,
+        make(context.seed).to(context.device),
+        make,
+        (inputs[:used], targets[:used]),
+        (inputs[train:], targets[train:]),
+        batch_size=recipe.batch_size,
+        momentum=recipe.momentum,
+        weight_decay=recipe.weight_decay,
+        device=torch.device(context.device),
+        progress=advance,
+    )

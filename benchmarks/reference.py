@@ -27,12 +27,18 @@ class Recipe(Model):
     batch_size: int
     momentum: float = 0.9
     weight_decay: float = 5e-4
+    rows: int | None = None
+    """So many of the training split, the first; None for all."""
     revision: int = 1
     """Raised when the loop or the network changes what this recipe gives."""
 
     def fingerprint(self, data_digests: Mapping[str, str], seed: int) -> str:
         """Of everything that the trained weights depend on but the machine."""
-        content = {"recipe": self.model_dump(), "data": dict(data_digests), "seed": seed}
+        content = {
+            "recipe": self.model_dump(exclude_none=True),
+            "data": dict(data_digests),
+            "seed": seed,
+        }
         return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()
 
 

@@ -7,13 +7,14 @@ from hashlib import sha256
 from pathlib import Path
 from typing import Any, Final, get_args
 
+from registry.baselines import BASELINES, BASELINES_FILE, Baseline, read_baselines
 from registry.consistency import record_faults
 from registry.errors import Fault, FaultyFile, UserError
 from registry.partial import partial_faults
-from registry.record import NetworkType, Paper, Platform, Technique
+from registry.record import NetworkType, Paper, Platform, Run, RunOwner, Technique
 from registry.validation import Found
 from registry.vocabulary import Vocabulary, load_vocabulary
-from registry.wording import file_name, shown, unknown
+from registry.wording import file_name, nearest, shown, unknown
 from registry.yaml_reader import Unreadable, as_faults, examine, read_bounded
 
 PAPERS_FOLDER: Final = Path(__file__).with_name("papers")
@@ -29,6 +30,8 @@ class Catalog:
     vocabulary: Vocabulary
     files: Mapping[str, Path] = field(default_factory=dict)
     """The file of each record by the record's id."""
+    baselines: tuple[Baseline, ...] = ()
+    """Plain methods that are measured beside the papers."""
 
     def get(self, paper_id: str) -> Paper:
         """The record of that id.
@@ -43,6 +46,31 @@ class Catalog:
             f"{unknown('paper', paper_id, [paper.id for paper in self.papers])}; "
             "`netcompress papers` lists them all"
         )
+
+    def owners(self, names: Iterable[str] = ()) -> tuple[RunOwner, ...]:
+        """The records of these ids, or all baselines for ``baselines``; everything for no name.
+
+        Raises:
+            UserError: nothing has a name; says what is near.
+        """
+        found: list[RunOwner] = []
+        for name in names:
+            found += self.baselines if name == BASELINES else [self._named(name)]
+        return tuple(found) or (*self.papers, *self.baselines)
+
+    def find_run(self, owner: str, benchmark: str, name: str) -> tuple[RunOwner, Run] | None:
+        """The run that a result is of, with the paper or baseline that has it."""
+        everything: tuple[RunOwner, ...] = (*self.papers, *self.baselines)
+        for one in everything:
+            run = one.run_named(benchmark, name) if one.owner == owner else None
+            if run is not None:
+                return one, run
+        return None
+
+    def _named(self, name: str) -> Paper:
+        if nearest(name, [BASELINES]) and not any(name == paper.id for paper in self.papers):
+            raise UserError(f"unknown paper {shown(name)} (did you mean {BASELINES!r}?)")
+        return self.get(name)
 
     def select(
         self,
@@ -93,6 +121,8 @@ def load_catalog(folders: Iterable[Path] | None = None) -> Catalog:
     faults += vocabulary_faults
     faults += [fault for item in checked for fault in item.faults]
     faults += _shared_faults(checked)
+    baselines, baseline_faults = _baselines(vocabulary)
+    faults += baseline_faults
     papers = [item for item in checked if item.paper is not None]
     if faults or vocabulary is None:
         raise FaultyFile(faults)
@@ -101,6 +131,7 @@ def load_catalog(folders: Iterable[Path] | None = None) -> Catalog:
         papers=tuple(item.paper for _, item in sorted(by_id.items()) if item.paper is not None),
         vocabulary=vocabulary,
         files={paper_id: item.path for paper_id, item in by_id.items()},
+        baselines=baselines,
     )
 
 
@@ -126,6 +157,13 @@ def _vocabulary() -> tuple[Vocabulary | None, list[Fault]]:
         return load_vocabulary(), []
     except FaultyFile as error:
         return None, list(error.faults)
+
+
+def _baselines(vocabulary: Vocabulary | None) -> tuple[tuple[Baseline, ...], list[Fault]]:
+    try:
+        return read_baselines(vocabulary)
+    except Unreadable as error:
+        return (), [Fault(file_name(BASELINES_FILE), error.found.line, "", error.found.message)]
 
 
 def _record_files(folders: Iterable[Path]) -> tuple[list[Path], list[Fault]]:

@@ -69,7 +69,7 @@ def _table_faults(paper: Paper, table: Table, vocabulary: Vocabulary) -> Iterato
     for index, column in enumerate(table.columns):
         if column.metric is None:
             continue
-        if table.run is None and not _is_planned(paper, column.metric, vocabulary):
+        if table.run is None and paper.runs and not _is_planned(paper, column.metric, vocabulary):
             yield Found(
                 ("columns", index, "metric"),
                 "a metric beside a column needs the table's run (run)",
@@ -107,7 +107,8 @@ def _claim_faults(paper: Paper, claim: Claim, vocabulary: Vocabulary) -> Iterato
             f"{claim.check!r} needs a benchmark of kind {wanted!r}: "
             f"{claim.benchmark!r} is of kind {entry.kind!r}",
         )
-    if entry.status == "built" or claim.run is not None:
+    # A record without any run is of a paper of which nothing runs yet.
+    if (entry.status == "built" and paper.runs) or claim.run is not None:
         yield from _run_faults(paper, claim)
     yield from _metric_faults(claim, claim.benchmark, entry)
     if claim.baseline is not None and claim.baseline.metric is not None:
@@ -231,17 +232,17 @@ def _configuration_faults(paper: Paper) -> Iterator[Found]:
     """Text inside configurations is held to the rules of every other text."""
     for index, run in enumerate(paper.runs):
         for name in ("configuration", "quick"):
-            yield from _text_faults(getattr(run, name), ("runs", index, name))
+            yield from text_faults(getattr(run, name), ("runs", index, name))
 
 
-def _text_faults(value: Any, path: FieldPath) -> Iterator[Found]:
+def text_faults(value: Any, path: FieldPath) -> Iterator[Found]:
     if isinstance(value, dict):
         for key, item in value.items():
-            yield from _text_faults(key, path)
-            yield from _text_faults(item, (*path, key))
+            yield from text_faults(key, path)
+            yield from text_faults(item, (*path, key))
     elif isinstance(value, list):
         for index, item in enumerate(value):
-            yield from _text_faults(item, (*path, index))
+            yield from text_faults(item, (*path, index))
     elif isinstance(value, str):
         try:
             plain_text(value)

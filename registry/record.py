@@ -6,7 +6,7 @@ A record is a YAML file ``papers/<id>.yaml``. Numbers of the paper are kept as p
 
 from collections.abc import Iterator
 from decimal import Decimal
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, Protocol
 
 from pydantic import Field, JsonValue, model_validator
 
@@ -302,6 +302,27 @@ class Run(Model):
     """What differs again at quick scale."""
     seeds: Annotated[int, Field(ge=1, le=20)] = 3
     """How many seeds make a full-scale set; fewer only where the budget bears no three."""
+    at_quick_scale: bool = True
+    """False: it runs at full scale only, since the quick run of everything bears no more."""
+
+
+class RunOwner(Protocol):
+    """What results are of: a paper, or a plain baseline."""
+
+    @property
+    def owner(self) -> str:
+        """The name that its results lie under: the paper's id, or ``baselines``."""
+        ...
+
+    @property
+    def method(self) -> str: ...
+
+    @property
+    def runs(self) -> tuple[Run, ...]: ...
+
+    def run_named(self, benchmark: str, name: str) -> Run | None:
+        """Its run of that benchmark and name."""
+        ...
 
 
 class Paper(Model):
@@ -332,8 +353,18 @@ class Paper(Model):
     def table(self, table_id: str) -> Table | None:
         return next((table for table in self.tables if table.id == table_id), None)
 
+    @property
+    def owner(self) -> str:
+        """The name that its results lie under."""
+        return self.id
+
     def run(self, name: str) -> Run | None:
         return next((run for run in self.runs if run.name == name), None)
+
+    def run_named(self, benchmark: str, name: str) -> Run | None:
+        """Its run of that benchmark and name."""
+        run = self.run(name)
+        return run if run is not None and run.benchmark == benchmark else None
 
     def run_of(self, claim: Claim) -> Run | None:
         """The run that measures ``claim``: the one it names, else the only one of its benchmark."""
