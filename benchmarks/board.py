@@ -81,17 +81,17 @@ class _Revisions:
 
     def is_current(self, result: Result) -> bool:
         one = result.identity
-        paper = next((p for p in self._catalog.papers if p.id == one.paper), None)
-        run = paper.run(one.run) if paper else None
-        if paper is None or run is None or run.benchmark != one.benchmark:
+        found = self._catalog.find_run(one.paper, one.benchmark, one.run)
+        if found is None:
             return False
+        owner, run = found
         benchmark = self._revision("benchmark", one.benchmark)
         if benchmark is None:
             return False
         expected = fingerprint(
             one,
             configuration_of(run, one.scale),
-            self._revision("method", paper.method),
+            self._revision("method", owner.method),
             benchmark,
             _digests_of(one.data),
         )

@@ -1,52 +1,57 @@
-"""Pictures as SVG: Vega-Lite specifications, drawn without a browser and without a network.
+"""Claimed against measured, and bytes by part, as pictures.
 
-One panel holds one unit and one way of counting. Verdicts differ by shape as well as by colour.
-Grey tones are named below, so that a style sheet can turn them in a dark page.
+One panel holds one unit and one way of counting. Verdicts differ by shape as well as by colour,
+and what is missed says so beside its mark.
 """
 
-import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from functools import cached_property
 
-import vl_convert
-
-from benchmarks.escape import html as escaped
+from benchmarks.drawing import (
+    COLOURS,
+    HALO,
+    INK,
+    LINE,
+    SHOWN_UNITS,
+    Axis,
+    Spec,
+    Words,
+    draw,
+    following_the_reader,
+    unit_symbol,
+    unit_words,
+)
+from benchmarks.numbers import significant
 from benchmarks.standing import Standing
 from benchmarks.verdict import Verdict
-from registry.units import SYMBOLS, Unit, base_unit, from_base
+from registry.units import SYMBOLS, Unit, from_base
 
-Spec = dict[str, Any]
-
-INK, LINE, FAINT = "#404040", "#8c8c8c", "#d9d9d9"
-"""Text, axes and grid: nothing else in a picture has these colours."""
-DARK = {INK: "#dedede", LINE: "#8c8c8c", FAINT: "#4a4a4a"}
 VERDICT_LOOKS: Mapping[Verdict, tuple[str, str]] = {
     "reproduced": ("circle", "#1a936f"),
     "better": ("triangle-up", "#3d7fd0"),
-    "missed": ("cross", "#d1495b"),
-    "inconclusive": ("diamond", "#b8860b"),
+    "missed": (
+        "M-1,-0.6L-0.6,-1L0,-0.4L0.6,-1L1,-0.6L0.4,0L1,0.6L0.6,1L0,0.4L-0.6,1L-1,0.6L-0.4,0Z",
+        "#d1495b",
+    ),
+    "inconclusive": ("diamond", "#a87b08"),
 }
-PART_COLOURS = (
-    "#3d7fd0", "#e08e45", "#1a936f", "#9a5fb5", "#c9ac22", "#d1495b", "#4fb3bf", "#8a6d5b",
-)  # fmt: skip
-SHOWN_UNITS: Mapping[Unit, Unit] = {
-    "fraction": "percent",
-    "bytes": "kilobytes", "megabytes": "kilobytes",
-    "thousands": "count", "millions": "count", "billions": "count",
-    "seconds": "microseconds", "milliseconds": "microseconds",
-    "watts": "milliwatts", "joules": "microjoules", "picojoules": "microjoules",
-}  # fmt: skip
-"""Units of one kind share a panel, shown in one of them."""
-LINEAR = frozenset({"percent", "percentage_points", "bits", "bits_per_weight"})
+"""Shape and colour of a mark: the shapes of the words' signs."""
+WORDS_BESIDE = frozenset({"missed", "inconclusive"})
 COUNTING_TITLES = {
     "paper": "counted as the papers do",
-    "file": "bytes of the file",
+    "file": "counted as bytes of the file",
     "parameters": "counted in parameters",
-    None: "",
+    None: "no counting rule",
 }
 SIDE = 230
-FONT = "system-ui, sans-serif"
+RADIUS = 5.0
+"""Of a mark, in the picture's pixels, as is ``SIDE``."""
+LETTER = 6.0
+"""Width of a letter beside a mark."""
+STEP = 6.0
+"""How far marks that would hide each other stand apart."""
+STEPS = tuple(sign * step * STEP for step in range(4) for sign in (1, -1))
 
 
 @dataclass(frozen=True)
@@ -54,11 +59,25 @@ class Mark:
     """A claim with a published measurement, in the panel's unit."""
 
     label: str
+    paper: str
+    claim: str
     claimed: float
     measured: float
     low: float
     high: float
     verdict: str
+
+    def words(self, unit: Unit) -> str:
+        """Everything that the mark shows."""
+        symbol = SYMBOLS[unit]
+        claimed, measured, low, high = (
+            significant(value) for value in (self.claimed, self.measured, self.low, self.high)
+        )
+        symbol = symbol if symbol in ("", "×") else f" {symbol}"
+        return (
+            f"{self.label} ({self.paper}) Claimed {claimed}{symbol}, measured {measured}{symbol} "
+            f"[{low}, {high}]: {self.verdict}."
+        )
 
 
 @dataclass(frozen=True)
@@ -71,35 +90,28 @@ class Panel:
 
     @property
     def title(self) -> str:
-        words = self.unit.replace("_", " ").replace("percent", "per cent")
-        counted = COUNTING_TITLES[self.counting]
-        return f"{words}, {counted}" if counted else words
+        words = f"{unit_words(self.unit)}, {COUNTING_TITLES[self.counting]}"
+        return words[:1].upper() + words[1:]
+
+    @cached_property
+    def axis(self) -> Axis:
+        """One for both directions."""
+        return Axis.around([v for m in self.marks for v in (m.claimed, m.measured, m.low, m.high)])
 
     @property
-    def is_logarithmic(self) -> bool:
-        return self.unit not in LINEAR and all(
-            min(mark.claimed, mark.low) > 0 for mark in self.marks
-        )
-
-    @property
-    def limits(self) -> tuple[float, float]:
-        """One range for both axes."""
-        values = [v for m in self.marks for v in (m.claimed, m.measured, m.low, m.high)]
-        low, high = min(values), max(values)
-        if self.is_logarithmic:
-            return low / 1.3, high * 1.3
-        margin = (high - low) * 0.06 or abs(high) * 0.1 or 1.0
-        return (0.0 if 0 <= low < high / 3 else low - margin), high + margin
-
-    @property
-    def summary(self) -> str:
-        """What the picture shows, in words."""
+    def tally(self) -> str:
+        """How many marks, by verdict."""
         counts: dict[str, int] = {}
         for mark in self.marks:
             counts[mark.verdict] = counts.get(mark.verdict, 0) + 1
         words = ", ".join(f"{count} {word}" for word, count in counts.items())
         claims = "1 claim" if len(self.marks) == 1 else f"{len(self.marks)} claims"
-        return f"{self.title[:1].upper()}{self.title[1:]}: {claims}, {words}."
+        return f"{claims}: {words}."
+
+    @property
+    def summary(self) -> str:
+        """What the picture shows, in words."""
+        return f"{self.title}. {self.tally}"
 
 
 def panels_of(standings: Sequence[Standing]) -> list[Panel]:
@@ -119,6 +131,8 @@ def panels_of(standings: Sequence[Standing]) -> list[Panel]:
         high = measured if judged.high is None else judged.high
         mark = Mark(
             claim.statement,
+            standing.paper.id,
+            claim.id,
             claimed=from_base(reported, unit),
             measured=from_base(measured, unit),
             low=from_base(low, unit),
@@ -129,9 +143,22 @@ def panels_of(standings: Sequence[Standing]) -> list[Panel]:
     return [Panel(unit, counting, tuple(marks)) for (unit, counting), marks in grouped.items()]
 
 
-def panel_svg(panel: Panel) -> str:
-    """One panel, to stand in a page that has a legend of its own."""
-    return _draw(_panel_spec(panel, legend=False), panel.title, panel.summary)
+def panel_svg(panel: Panel, pages: str | None = None) -> str:
+    """One panel, to stand in a page that has a legend of its own.
+
+    Args:
+        pages: where the papers' pages lie from there, such as ``papers/``; each mark leads to
+            its claim. Empty on the paper's own page; None for no links.
+    """
+    targets = [_target(mark, pages) for mark in panel.marks]
+    words = [Words(m.words(panel.unit), t) for m, t in zip(panel.marks, targets, strict=True)]
+    return draw(_panel_spec(panel), panel.title, panel.summary, words)
+
+
+def _target(mark: Mark, pages: str | None) -> str:
+    if pages is None:
+        return ""
+    return f"{pages}{mark.paper}.html#claim-{mark.claim}" if pages else f"#claim-{mark.claim}"
 
 
 def claimed_svg(standings: Sequence[Standing]) -> str:
@@ -139,17 +166,15 @@ def claimed_svg(standings: Sequence[Standing]) -> str:
     panels = panels_of(standings)
     if not panels:
         spec, summary = _nothing_yet(len(standings)), "No published result yet."
-    else:
-        shown = [_panel_spec(panel, legend=True) for panel in panels]
-        spec = {"concat": shown, "columns": min(3, len(shown)), "spacing": 28}
-        summary = " ".join(panel.summary for panel in panels)
-    svg = _draw(spec, "Claimed against measured", summary)
-    rules = "".join(
-        f'[fill="{light}"]{{fill:{dark}}}[stroke="{light}"]{{stroke:{dark}}}'
-        for light, dark in DARK.items()
-    )
-    style = f"<style>@media (prefers-color-scheme: dark){{{rules}}}</style>"
-    return svg.replace("<desc>", f"{style}<desc>", 1) + "\n"
+        return following_the_reader(draw(spec, "Claimed against measured", summary))
+    shown: list[Spec] = []
+    words: list[Words] = []
+    for panel in panels:
+        shown.append(_panel_spec(panel, legend=True, first=len(words)))
+        words += [Words(mark.words(panel.unit)) for mark in panel.marks]
+    spec = {"concat": shown, "columns": min(3, len(shown)), "spacing": 28}
+    summary = " ".join(panel.summary for panel in panels)
+    return following_the_reader(draw(spec, "Claimed against measured", summary, words))
 
 
 def parts_svg(sizes: Mapping[str, Mapping[str, float]], title: str) -> str:
@@ -164,7 +189,7 @@ def parts_svg(sizes: Mapping[str, Mapping[str, float]], title: str) -> str:
         for part, size in parts.items()
     ]
     parts = list(dict.fromkeys(row["part"] for row in rows))
-    colours = [PART_COLOURS[index % len(PART_COLOURS)] for index in range(len(parts))]
+    colours = [COLOURS[index % len(COLOURS)] for index in range(len(parts))]
     spec = {
         "data": {"values": rows},
         "width": 460,
@@ -183,110 +208,155 @@ def parts_svg(sizes: Mapping[str, Mapping[str, float]], title: str) -> str:
         },
     }
     total = sum(sum(parts.values()) for parts in sizes.values())
-    return _draw(spec, title, f"{total:,.0f} bytes in {len(sizes)} layers; the table has them.")
+    return draw(spec, title, f"{total:,.0f} bytes in {len(sizes)} layers; the table has them.")
 
 
 @dataclass(frozen=True)
-class CurvePoint:
-    """One point of a curve."""
+class Placed:
+    """A mark with the places of its ends in pixels from the lower left corner."""
 
-    series: str
+    mark: Mark
     x: float
+    """Beside its true place where another mark would hide it."""
     y: float
-    source: str
-    """``ours`` or ``paper``."""
+    low: float
+    high: float
+
+    def meets(self, other: "Placed") -> bool:
+        return (
+            abs(self.x - other.x) < STEP - 0.5
+            and self.low - RADIUS < other.high + RADIUS
+            and other.low - RADIUS < self.high + RADIUS
+        )
 
 
-def curves_svg(points: Sequence[CurvePoint], title: str, x_title: str, unit: Unit) -> str:
-    """Our curves as lines, the paper's points as open marks."""
-    shown = SHOWN_UNITS.get(unit, unit)
+def placed(panel: Panel) -> list[Placed]:
+    """The marks in their order, those side by side that would hide each other."""
+    axis, found = panel.axis, list[Placed]()
+    for mark in panel.marks:
+        x, y, low, high = (
+            SIDE * axis.place(v) for v in (mark.claimed, mark.measured, mark.low, mark.high)
+        )
+        tries = [Placed(mark, x + step, y, low, high) for step in STEPS if 0 <= x + step <= SIDE]
+        free = (one for one in tries if not any(one.meets(other) for other in found))
+        found.append(next(free, tries[0]))
+    return found
+
+
+@dataclass(frozen=True)
+class Label:
+    """A verdict's word beside its mark, as a box in pixels."""
+
+    mark: Placed
+    align: str
+    left: float
+
+    @property
+    def right(self) -> float:
+        return self.left + LETTER * len(self.mark.mark.verdict)
+
+    def covers(self, other: Placed) -> bool:
+        beside = self.right < other.x - RADIUS or other.x + RADIUS < self.left
+        return not beside and other.low - RADIUS < self.mark.y + 6 and self.mark.y - 6 < (
+            other.high + RADIUS
+        )  # fmt: skip
+
+    def meets(self, other: "Label") -> bool:
+        beside = self.right < other.left or other.right < self.left
+        return not beside and abs(self.mark.y - other.mark.y) < 12
+
+
+def labels(marks: Sequence[Placed]) -> Iterator[Label]:
+    """Words for what is missed or inconclusive, where there is room; the mark's title has them."""
+    taken: list[Label] = []
+    for one in marks:
+        if one.mark.verdict not in WORDS_BESIDE:
+            continue
+        width, gap = LETTER * len(one.mark.verdict), RADIUS + 4
+        for label in (Label(one, "left", one.x + gap), Label(one, "right", one.x - gap - width)):
+            outside = label.left < 0 or label.right > SIDE
+            hidden = any(label.covers(other) for other in marks if other is not one)
+            if not outside and not hidden and not any(label.meets(other) for other in taken):
+                taken.append(label)
+                yield label
+                break
+
+
+def _panel_spec(panel: Panel, *, legend: bool = False, first: int = 0) -> Spec:
+    """The panel; ``first`` is the number of its first mark."""
+    axis, marks = panel.axis, placed(panel)
+    colour, shape = _looks(legend)
+    symbol = unit_symbol(panel.unit)
+    both = {"type": "quantitative", "scale": axis.scale, "axis": axis.ticks}
+    x = both | {"field": "x", "title": f"claimed ({symbol})"}
+    y = both | {"field": "measured", "title": f"measured ({symbol})"}
     rows = [
-        {"series": p.series, "x": p.x, "y": from_base(p.y, shown), "source": p.source}
-        for p in points
+        vars(one.mark) | {"x": axis.value(one.x / SIDE), "name": f"mark {first + index}"}
+        for index, one in enumerate(marks)
     ]
-    series = list(dict.fromkeys(point.series for point in points))
-    colours = [PART_COLOURS[index % len(PART_COLOURS)] for index in range(len(series))]
-    colour = {
-        "field": "series",
-        "type": "nominal",
-        "scale": {"domain": series, "range": colours},
-        "legend": {"title": None, "orient": "bottom", "columns": 2, "labelLimit": 300},
-    }
-    axes = {
-        "x": {"field": "x", "type": "quantitative", "title": x_title, "scale": {"zero": False}},
-        "y": {"field": "y", "type": "quantitative", "title": _axis_title(shown)},
-        "color": colour,
-    }
-    spec = {
-        "data": {"values": rows},
-        "width": 460,
-        "height": 260,
-        "layer": [
+    ends = [{"x": value, "measured": value} for value in (axis.low, axis.high)]
+    layers: list[Spec] = [
+        {
+            "data": {"values": ends},
+            "mark": {"type": "line", "strokeDash": [4, 3], "color": LINE, "strokeWidth": 1},
+            "encoding": {"x": x, "y": y},
+        },
+        {
+            "mark": {"type": "rule", "strokeWidth": 2},
+            "encoding": {"x": x, "y": y | {"field": "low"}, "y2": {"field": "high"},
+                         "color": colour},
+        },
+        *(
             {
-                "transform": [{"filter": f"datum.source == '{source}'"}],
-                "mark": mark,
-                "encoding": axes,
+                "mark": {"type": "tick", "orient": "horizontal", "size": 6, "thickness": 2,
+                         "opacity": 1},
+                "encoding": {"x": x, "y": y | {"field": end}, "color": colour},
             }
-            for source, mark in (
-                ("ours", {"type": "line", "point": {"filled": True}}),
-                ("paper", {"type": "point", "filled": False, "size": 90, "strokeWidth": 2}),
-            )
-        ],
-    }
-    return _draw(spec, title, f"{len(points)} points of {len(series)} series.")
+            for end in ("low", "high")
+        ),
+        {
+            "mark": {"type": "point", "filled": True, "size": 84, "opacity": 1, "stroke": HALO,
+                     "strokeWidth": 1},
+            "encoding": {"x": x, "y": y, "color": colour, "shape": shape,
+                         "description": {"field": "name", "type": "nominal"}},
+        },
+        *_label_layers(axis, marks, x, y),
+    ]  # fmt: skip
+    unit, counting = panel.title.split(", ", 1)
+    title = {"text": unit, "subtitle": counting, "anchor": "start", "offset": 8}
+    return {"title": title, "width": SIDE, "height": SIDE, "data": {"values": rows},
+            "layer": layers}  # fmt: skip
 
 
-def _axis_title(unit: Unit) -> str:
-    return SYMBOLS[unit] or base_unit(unit).replace("_", " ")
+def _looks(legend: bool) -> tuple[Spec, Spec]:
+    """Encodings of colour and shape, which share one legend."""
+    shapes, colours = zip(*VERDICT_LOOKS.values(), strict=True)
+    encodings = [
+        {
+            "field": "verdict",
+            "type": "nominal",
+            "scale": {"domain": list(VERDICT_LOOKS), "range": list(looks)},
+            "legend": {"title": None, "orient": "bottom", "columns": 4, "symbolSize": 70}
+            if legend
+            else None,
+        }
+        for looks in (colours, shapes)
+    ]
+    return encodings[0], encodings[1]
 
 
-def _panel_spec(panel: Panel, *, legend: bool) -> Spec:
-    low, high = panel.limits
-    scale: Spec = {"type": "log" if panel.is_logarithmic else "linear"}
-    scale |= {"domain": [low, high], "nice": False, "zero": False}
-    axis = {"tickCount": 5, "labelOverlap": True}
-    verdicts = list(VERDICT_LOOKS)
-    colour: Spec = {
-        "field": "verdict",
-        "type": "nominal",
-        "scale": {"domain": verdicts, "range": [look[1] for look in VERDICT_LOOKS.values()]},
-        "legend": {"title": None, "orient": "bottom", "columns": 4} if legend else None,
-    }
-    shape = colour | {
-        "scale": {"domain": verdicts, "range": [look[0] for look in VERDICT_LOOKS.values()]}
-    }
-    symbol = _axis_title(panel.unit)
-    x = {"field": "claimed", "type": "quantitative", "scale": scale, "axis": axis}
-    y = {"type": "quantitative", "scale": scale, "axis": axis, "title": f"measured ({symbol})"}
-    x_titled = x | {"title": f"claimed ({symbol})"}
-    ends = [{"claimed": low, "measured": low}, {"claimed": high, "measured": high}]
-    return {
-        "title": panel.title,
-        "width": SIDE,
-        "height": SIDE,
-        "data": {"values": [vars(mark) for mark in panel.marks]},
-        "layer": [
-            {
-                "data": {"values": ends},
-                "mark": {"type": "line", "strokeDash": [4, 3], "color": LINE, "strokeWidth": 1},
-                "encoding": {"x": x_titled, "y": y | {"field": "measured"}},
+def _label_layers(axis: Axis, marks: Sequence[Placed], x: Spec, y: Spec) -> Iterator[Spec]:
+    for label in labels(marks):
+        at = {"x": axis.value(label.mark.x / SIDE), "measured": label.mark.mark.measured}
+        shift = (RADIUS + 3) * (1 if label.align == "left" else -1)
+        yield {
+            "data": {"values": [at]},
+            "mark": {
+                "type": "text", "text": label.mark.mark.verdict, "align": label.align,
+                "dx": shift, "fontSize": 11, "color": INK,
             },
-            {
-                "mark": {"type": "rule", "strokeWidth": 1.5},
-                "encoding": {
-                    "x": x_titled, "y": y | {"field": "low"}, "y2": {"field": "high"},
-                    "color": colour,
-                },
-            },
-            {
-                "mark": {"type": "point", "filled": True, "size": 60, "opacity": 0.9},
-                "encoding": {
-                    "x": x_titled, "y": y | {"field": "measured"}, "color": colour,
-                    "shape": shape, "description": {"field": "label"},
-                },
-            },
-        ],
-    }  # fmt: skip
+            "encoding": {"x": x, "y": y},
+        }  # fmt: skip
 
 
 def _nothing_yet(claims: int) -> Spec:
@@ -311,32 +381,3 @@ def _nothing_yet(claims: int) -> Spec:
             },
         ],
     }
-
-
-def _draw(spec: Spec, title: str, summary: str) -> str:
-    """The picture with a title and a description for those who do not see it."""
-    words = {"labelColor": INK, "titleColor": INK, "labelFont": FONT, "titleFont": FONT}
-    whole = {
-        "$schema": "https://vega.github.io/schema/vega-lite/v5.json",
-        "background": None,
-        "padding": 4,
-        **spec,
-        "config": {
-            "view": {"stroke": None},
-            "axis": words | {
-                "domainColor": LINE, "tickColor": LINE, "gridColor": FAINT,
-                "titleFontWeight": "normal",
-            },
-            "legend": words,
-            "title": {"color": INK, "font": FONT, "fontSize": 12, "fontWeight": 600},
-            "text": {"font": FONT},
-        },
-    }  # fmt: skip
-    svg: str = vl_convert.vegalite_to_svg(
-        json.dumps(whole), show_warnings=False, allowed_base_urls=[]
-    )
-    opening, _, rest = svg.partition(">")
-    return (
-        f'{opening} role="img" aria-label="{escaped(title)}">'
-        f"<title>{escaped(title)}</title><desc>{escaped(summary)}</desc>{rest}"
-    )

@@ -30,6 +30,7 @@ class DataFiles:
 
     name: str
     folder: Path
+    """Where they lie; a data set made of parts has its files in the folders of its parts."""
     paths: Mapping[str, Path]
     digests: Mapping[str, str]
     """SHA-256 by file name."""
@@ -56,6 +57,8 @@ def digests(name: str | Dataset) -> dict[str, str]:
 def present(name: str | Dataset) -> bool:
     """Whether every file lies in the cache and is right; nothing is fetched."""
     dataset = _resolve(name)
+    if dataset.parts:
+        return all(present(part) for part in dataset.parts)
     return all(_read_cached(dataset, file)[1] is None for file in dataset.files)
 
 
@@ -75,9 +78,12 @@ def ensure(name: str | Dataset, on_progress: Progress = lambda share, what: None
     """
     dataset = _resolve(name)
     _contents(dataset, on_progress)
-    folder = data_folder(dataset)
-    paths = {file.name: folder / file.name for file in dataset.files}
-    return DataFiles(dataset.name, folder, paths, digests(dataset))
+    paths = {
+        file.name: data_folder(part) / file.name
+        for part in dataset.parts or (dataset,)
+        for file in part.files
+    }
+    return DataFiles(dataset.name, data_folder(dataset), paths, digests(dataset))
 
 
 def contents(
@@ -98,6 +104,8 @@ def load(name: str | Dataset, on_progress: Progress = lambda share, what: None) 
         DataMissing, UserError: as `ensure`; or the files hold something else than images.
     """
     dataset = _resolve(name)
+    if dataset.read is None:
+        raise UserError(f"data set {dataset.name} ({dataset.title}) holds no images")
     try:
         return dataset.read(_contents(dataset, on_progress))
     except BadData as error:
@@ -127,6 +135,12 @@ def _read_cached(dataset: Dataset, file: DataFile) -> tuple[bytes, str | None]:
 
 def _contents(dataset: Dataset, on_progress: Progress) -> dict[str, bytes]:
     """From the cache; what is missing or wrong there is fetched under the lock."""
+    if dataset.parts:
+        return {
+            name: data
+            for part in dataset.parts
+            for name, data in _contents(part, on_progress).items()
+        }
     have, faults = _look(dataset)
     if not faults:
         return have

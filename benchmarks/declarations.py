@@ -24,10 +24,13 @@ class Dataset:
     citation: str
     files: tuple[DataFile, ...]
     sources: tuple[Source, ...]
-    read: Callable[[Mapping[str, bytes]], ImageSplit]
-    """Files by name into arrays; raises `benchmarks.splits.BadData`."""
+    read: Callable[[Mapping[str, bytes]], ImageSplit] | None = None
+    """Files by name into arrays; raises `benchmarks.splits.BadData`. None where the files are no
+    images: their bytes are had by `benchmarks.datasets.contents`."""
     caution: str | None = None
     """What must be said beside a number measured on it."""
+    parts: tuple["Dataset", ...] = ()
+    """The data sets that this one is made of; their files stay where they are."""
 
     @property
     def size_bytes(self) -> int:
@@ -216,6 +219,175 @@ FASHION_MNIST = Dataset(
     read=idx_split,
 )
 
+MNIST_CNN = Dataset(
+    name="mnist-cnn",
+    title="Trained digit classifier",
+    about=(
+        "A convolutional network for MNIST's digits as its authors trained it: two convolutions "
+        "and two fully connected layers, 421,642 parameters, a PyTorch state dict."
+    ),
+    licence="MIT",
+    citation=(
+        "S. Chen, A. Løkke, R. Gelato, R. Baburajan, K. Oei, M. Catteau: Collaborative Coding "
+        "Exam, version 1.0.0 of the package ccexam, 2026"
+    ),
+    files=(
+        DataFile(
+            "mnist.pth",
+            1_689_969,
+            "0e58754afd96763e49f52c14877b8441cc0fff38e04adce2d2247eab68a30e8a",
+        ),
+    ),
+    sources=(
+        UserFolder(),
+        PipWheel(
+            "ccexam==1.0.0",
+            "9444f15096c0f8a28599705c8624cc68a9021ca625a32528f30bc8ba34bedc5d",
+            {"mnist.pth": Member("ccexam/weights/mnist.pth")},
+        ),
+    ),
+)
+
+SPEECH_DETECTOR = Dataset(
+    name="speech-detector",
+    title="Trained speech detector",
+    about=(
+        "Silero VAD for 16 kHz as its authors trained it: four convolutions over a spectrum and "
+        "an LSTM cell of 128 units, 309,633 parameters."
+    ),
+    licence="MIT",
+    citation=(
+        "Silero Team: Silero VAD: pre-trained enterprise-grade Voice Activity Detector, version "
+        "6.2.3 of the package silero-vad, 2024"
+    ),
+    files=(
+        DataFile(
+            "silero_vad_16k.safetensors",
+            1_239_748,
+            "c59271c284ae9c8335d795d60e0bfdb71aaaceec578d9bd9ffc1b8153c319ea1",
+        ),
+    ),
+    sources=(
+        UserFolder(),
+        PipWheel(
+            "silero-vad==6.2.3",
+            "7b7f5436cfcb02fae583a05b512ea96467fd449fe54cb49a5e4f06c51a1e43b8",
+            {"silero_vad_16k.safetensors": Member("silero_vad/data/silero_vad_16k.safetensors")},
+        ),
+    ),
+)
+
+_CLIPS = (
+    ("cards/001", 35_096, "899951e768666f27c8f8b1d4090b96fe7909cae9cec01bec0a5d5d1b8a8d566e"),
+    ("cards/002", 62_772, "a3f9eae6fdb69a1231989e39a14d62388a6f52fb59666c76d95005318fadafec"),
+    ("cards/003", 49_266, "00d283e46bc257ae479e4aa86593cadb541656eba1d19fc8abeece37f6a5a18b"),
+    ("cards/004", 49_772, "4c44a8177f5b128b99f078cdeb918119933155574231f1833e8840d1af09c521"),
+    ("cards/005", 112_124, "090f18f5f76cf8b2b43cd9e6b07823f4685a4742d9a36cd98b174a6586c18cf9"),
+    (
+        "librivox/sense_and_sensibility_01_austen_64kb-0870",
+        227_244,
+        "b0557cf95c974d930577e58e46b7f068c432a6e3afcc286563d88922b2a5315c",
+    ),
+    (
+        "librivox/sense_and_sensibility_01_austen_64kb-0880",
+        95_724,
+        "fbec491ef00ee734a67f0ee318e98c51c157b479e1629ff4f4426861ecac0414",
+    ),
+    (
+        "librivox/sense_and_sensibility_01_austen_64kb-0890",
+        169_644,
+        "5793ffbdee55fb8bfd284943a6866864c832d9d4accf2661cabd39915c84ee10",
+    ),
+    (
+        "librivox/sense_and_sensibility_01_austen_64kb-0920",
+        193_644,
+        "40882414ef4cc51f3ff7a63bad0c8c87e7f595ffeb8209fbf756c8ebc5c28a59",
+    ),
+    (
+        "librivox/sense_and_sensibility_01_austen_64kb-0930",
+        105_324,
+        "954adbf0b56ac8a148cbe77b39ca18d76b5f2a1e1f405565bd786ce3e68a68b7",
+    ),
+)
+
+SPEECH_CLIPS = Dataset(
+    name="speech-clips",
+    title="Ten recordings of speech",
+    about=(
+        "34 s of speech, 16 kHz, 16 bits, one channel: five recordings that name playing cards "
+        "and five sentences of a LibriVox reading of Sense and Sensibility."
+    ),
+    licence="BSD 2-clause (the package); LibriVox gives its readings to the public domain",
+    citation=(
+        "D. Huggins-Daines et al.: Pocketsphinx: a free, real-time continuous speech recognition "
+        "system for hand-held devices. ICASSP 2006; the recordings are of its test data"
+    ),
+    files=tuple(
+        DataFile(f"{path.replace('/', '-')}.wav", size, digest) for path, size, digest in _CLIPS
+    ),
+    sources=(
+        UserFolder(),
+        DebianPackage(
+            "pocketsphinx-testdata",
+            "0.8+5prealpha+1-15",
+            "eaeb7a01d54f20b799d1a81ef110ec544b2cb47ea006614078220737a33019f0",
+            {
+                f"{path.replace('/', '-')}.wav": Member(
+                    f"usr/share/pocketsphinx/test/data/{path}.wav"
+                )
+                for path, *_ in _CLIPS
+            },
+        ),
+    ),
+    caution="its recordings are too few to train on, and nothing marks where in them is speech",
+)
+
+
+def joined(name: str, title: str, about: str, *parts: Dataset) -> Dataset:
+    """Several data sets that a benchmark needs together, as one.
+
+    It owns no file: each part is fetched by its own sources and lies in its own folder. The files
+    of all parts, and so their digests, are the files of the whole.
+
+    Raises:
+        ValueError: two parts have a file of the same name.
+    """
+    files = tuple(file for part in parts for file in part.files)
+    if len({file.name for file in files}) < len(files):
+        raise ValueError(f"{name}: two parts have a file of the same name")
+    return Dataset(
+        name=name,
+        title=title,
+        about=about,
+        licence="; ".join(f"{part.title}: {part.licence}" for part in parts),
+        citation="; ".join(part.citation for part in parts),
+        files=files,
+        sources=tuple({one.label: one for part in parts for one in part.sources}.values()),
+        caution="; ".join(part.caution for part in parts if part.caution) or None,
+        parts=parts,
+    )
+
+
+TRIED_MNIST_CNN = joined(
+    "mnist-cnn-and-mnist",
+    "Trained digit classifier with MNIST",
+    "The network to compress and the images that it is tested on: mnist-cnn and mnist.",
+    MNIST_CNN,
+    MNIST,
+)
+TRIED_SPEECH_DETECTOR = joined(
+    "speech-detector-and-clips",
+    "Trained speech detector with recordings",
+    "The network to compress and the recordings that it is tried on: speech-detector and "
+    "speech-clips.",
+    SPEECH_DETECTOR,
+    SPEECH_CLIPS,
+)
+
 DATASETS: dict[str, Dataset] = {
-    dataset.name: dataset for dataset in (MNIST, MNIST_5K, DIGITS, FASHION_MNIST)
+    dataset.name: dataset
+    for dataset in (
+        *(MNIST, MNIST_5K, DIGITS, FASHION_MNIST),
+        *(MNIST_CNN, SPEECH_DETECTOR, SPEECH_CLIPS, TRIED_MNIST_CNN, TRIED_SPEECH_DETECTOR),
+    )
 }

@@ -4,10 +4,12 @@ from collections.abc import Sequence
 
 from benchmarks.board import Board
 from benchmarks.charts import VERDICT_LOOKS, panel_svg, panels_of
+from benchmarks.directions import directions
 from benchmarks.escape import html
 from benchmarks.markup import (
     badge,
     bullets,
+    data_links,
     details,
     figure,
     front_matter,
@@ -54,6 +56,8 @@ def home_page(board: Board) -> str:
             paragraph(_given(standings), "nc-note"),
             "## Claimed against measured",
             *_chart(standings),
+            "## Directions",
+            *directions(standings),
             "## Headline claims",
             headline_table(measured, "Headline claims with a published measurement")
             if measured
@@ -65,6 +69,7 @@ def home_page(board: Board) -> str:
             if waiting
             else "",
             paragraph(f"{MARKS_EXPLAINED}. Square brackets: the 95 % interval.", "nc-note"),
+            data_links("claims", words="All claims as data", bib="papers"),
             "## Next",
             _next_steps(),
         ],
@@ -95,6 +100,7 @@ def papers_page(board: Board) -> str:
                 f"{inner_link('all claims', '../claims.html')} stand on one page."
             ),
             table(headers, rows, label="Papers", align="llrrl", attribute="data-sortable"),
+            data_links("papers", root="../", bib="papers"),
         ],
     )
 
@@ -122,10 +128,11 @@ def claims_page(board: Board) -> str:
         [
             heading("Claims"),
             paragraph(
-                f"{len(rows)} claims: {html(verdicts_text(board.standings))}. As data: "
-                f"{inner_link('JSON', 'assets/data.json')}, "
-                f"{inner_link('CSV', 'assets/claims.csv')}."
+                f"{len(rows)} claims: {html(verdicts_text(board.standings))}. "
+                f"{inner_link('What the columns are', 'reference/data.html')}; papers, claims "
+                f"and results in one file: {inner_link('JSON', 'assets/data.json')}."
             ),
+            data_links("claims", bib="papers"),
             table(
                 headers,
                 rows,
@@ -207,12 +214,13 @@ def _chart(standings: Sequence[Standing]) -> list[str]:
                 f"says not run. {how}."
             )
         ]
-    figures = "\n".join(figure(panel_svg(panel), panel.summary) for panel in panels)
+    figures = "\n".join(figure(panel_svg(panel, "papers/"), panel.tally) for panel in panels)
     return [
         paragraph(
-            "A mark is a claim, its line our 95 % interval; on the dashed diagonal ours equals "
-            "the paper's. Each panel holds one unit and one way of counting; analogues are not "
-            f"drawn. {how}; the tables hold every number."
+            "A mark is a claim and leads to it, its bar our 95 % interval; on the dashed diagonal "
+            "ours equals the paper's. Each panel holds one unit and one way of counting. Marks "
+            "that would hide each other stand side by side. Analogues are not drawn: their "
+            f"directions stand below. {how}; the tables hold every number."
         ),
         legend(list(VERDICT_LOOKS)),
         f'<div class="nc-panels">\n{figures}\n</div>',

@@ -24,14 +24,15 @@ OUR_PACKAGES = ("registry", "methods", "benchmarks", "netcompress")
 
 
 def method_rows() -> list[Row]:
-    """One row a method: those that records name and those that plugins bring."""
+    """One row a method: those of records and baselines, and those that plugins bring."""
     catalog = load_catalog()
     papers: dict[str, list[str]] = {}
     for paper in catalog.papers:
         papers.setdefault(paper.method, []).append(paper.id)
     found = discover()
     rows = []
-    for name in sorted(set(papers) | set(found)):
+    baselines = {baseline.method for baseline in catalog.baselines}
+    for name in sorted(set(papers) | baselines | set(found)):
         plugin = found.get(name)
         cls, why_not = _loaded(plugin)
         status = "planned" if plugin is None else ("runs" if cls else f"not loaded: {why_not}")
@@ -39,6 +40,7 @@ def method_rows() -> list[Row]:
             {
                 "name": name,
                 "papers": papers.get(name, []),
+                "baseline": name in baselines,
                 "status": status,
                 "why_not": why_not,
                 "starts_from": getattr(cls, "starts_from", None),

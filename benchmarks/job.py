@@ -11,9 +11,10 @@ from pydantic import Field, JsonValue, model_validator
 from benchmarks.benchmark import Scale, find_benchmark
 from benchmarks.result import Digest, Identity
 from methods.discovery import find_method
+from registry.baselines import BASELINES
 from registry.errors import UserError
 from registry.fields import Model
-from registry.record import Paper, Run
+from registry.record import Run, RunOwner
 from registry.vocabulary import Vocabulary
 
 TIME_LIMIT_SECONDS: Mapping[Scale, float] = {"quick": 300.0, "full": 1800.0}
@@ -46,7 +47,7 @@ class Job(Model):
     alone: bool = False
     """It times something: no other job runs beside it."""
     first_of_benchmark: bool = True
-    """Its run is the record's first one of this benchmark (see ``kept_name``)."""
+    """Its run is the record's first one of this benchmark (see ``kept_name``); no baseline's."""
     fingerprint: Digest
 
     @model_validator(mode="after")
@@ -103,9 +104,10 @@ def fingerprint(
 
 @dataclass(frozen=True)
 class LeftOut:
-    """A run of a record that no job was made of."""
+    """A run that no job was made of."""
 
     paper: str
+    """The record's id, or ``baselines``."""
     run: str
     reason: str
     is_planned: bool = False
@@ -134,7 +136,7 @@ class Limits:
 
 
 def plan(
-    papers: Iterable[Paper],
+    owners: Iterable[RunOwner],
     vocabulary: Vocabulary,
     scale: Scale,
     available: Available,
@@ -142,7 +144,7 @@ def plan(
     seeds: int | None = None,
     limits: Limits | None = None,
 ) -> Plan:
-    """The jobs of ``papers`` at ``scale``, in the records' order.
+    """The jobs of papers and baselines at ``scale``, in their order.
 
     Args:
         available: tells which data sets there are; the first of a benchmark's list is taken.
@@ -150,16 +152,18 @@ def plan(
         limits: of each job.
     """
     made = Plan()
-    for paper in papers:
+    for owner in owners:
         seen: set[str] = set()
-        for run in paper.runs:
-            first = run.benchmark not in seen
+        for run in owner.runs:
+            first = run.benchmark not in seen and owner.owner != BASELINES
             seen.add(run.benchmark)
+            if scale == "quick" and not run.at_quick_scale:
+                continue
             try:
-                template = _template(paper, run, vocabulary, scale, available, limits or Limits())
+                template = _template(owner, run, vocabulary, scale, available, limits or Limits())
             except UserError as error:
                 is_planned = isinstance(error, NotBuilt)
-                made.left_out.append(LeftOut(paper.id, run.name, str(error), is_planned))
+                made.left_out.append(LeftOut(owner.owner, run.name, str(error), is_planned))
                 continue
             default = run.seeds if scale == "full" else QUICK_SEEDS
             for seed in range(default if seeds is None else seeds):
@@ -216,7 +220,7 @@ def _with_seed(template: Job, seed: int, first: bool) -> Job:
 
 
 def _template(
-    paper: Paper,
+    owner: RunOwner,
     run: Run,
     vocabulary: Vocabulary,
     scale: Scale,
@@ -233,12 +237,12 @@ def _template(
         raise NotBuilt(f"benchmark {run.benchmark!r} is planned and not built yet")
     benchmark = find_benchmark(run.benchmark)
     kind = entry.kind if entry is not None else "file"
-    method_revision = _method_revision(paper.method, required=kind == "file")
+    method_revision = _method_revision(owner.method, required=kind == "file")
     data, digests = _data(run.benchmark, entry.data if entry is not None else (), available)
     time_limit = limits.time_seconds or TIME_LIMIT_SECONDS[scale]
     return make_job(
         Identity(
-            paper=paper.id,
+            paper=owner.owner,
             benchmark=run.benchmark,
             run=run.name,
             scale=scale,
@@ -246,7 +250,7 @@ def _template(
             data=data,
         ),
         configuration_of(run, scale),
-        method=None if method_revision is None else paper.method,
+        method=None if method_revision is None else owner.method,
         method_revision=method_revision,
         benchmark_revision=int(benchmark.constant("revision")),
         data_digests=digests,

@@ -39,6 +39,8 @@ MEANINGS: dict[Verdict, str] = {
     "stale": "method, benchmark, data or configuration moved on since it was measured",
     "out of reach": "cannot be measured here; the reason stands beside it",
 }
+DATA_FOLDER = "data"
+"""Of the site's files for spreadsheets and scripts."""
 ACRONYMS = frozenset({"cnn", "rnn", "mlp"})
 _ALIGNMENTS = {"l": "left", "r": "right", "c": "center"}
 
@@ -118,6 +120,25 @@ def badge(word: Verdict) -> str:
 def legend(words: Sequence[Verdict]) -> str:
     """What the verdicts mean."""
     return bullets(f"{badge(word)} {escaped(MEANINGS[word])}" for word in words)
+
+
+def data_links(
+    name: str, *, root: str = "", words: str = "This table as data", bib: str = ""
+) -> str:
+    """Links to the files of a table, for the page that shows it.
+
+    Args:
+        name: of the files within the data folder, without their endings; none where empty.
+        root: the way from the page to the site's root, such as ``../``.
+        bib: the same for a BibTeX file, where one goes with the table.
+    """
+    forms = (("CSV", name, "csv"), ("JSON", name, "json"), ("BibTeX", bib, "bib"))
+    links = [
+        inner_link(title, f"{root}{DATA_FOLDER}/{stem}.{ending}")
+        for title, stem, ending in forms
+        if stem
+    ]
+    return paragraph(f"{escaped(words)}: {', '.join(links)}.", "nc-data")
 
 
 def chips(texts: Iterable[str]) -> str:

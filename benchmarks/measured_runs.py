@@ -7,7 +7,7 @@ from benchmarks.board import Board
 from benchmarks.result import Result
 from benchmarks.store import Stored
 from benchmarks.verdict import Estimate, counts, estimate
-from registry.record import Paper, Run
+from registry.record import Paper, Run, RunOwner
 from registry.vocabulary import BenchmarkEntry, Metric
 
 
@@ -71,9 +71,9 @@ class MeasuredRun:
         return sizes
 
 
-def measured_runs(board: Board, paper: Paper) -> list[MeasuredRun]:
-    """The paper's runs in the record's order."""
-    return [_measured(board, paper, run) for run in paper.runs]
+def measured_runs(board: Board, owner: RunOwner) -> list[MeasuredRun]:
+    """The runs of a paper or baseline in its order."""
+    return [_measured(board, owner, run) for run in owner.runs]
 
 
 def other_results(board: Board, paper: Paper, runs: Sequence[MeasuredRun]) -> list[Stored]:
@@ -86,13 +86,13 @@ def other_results(board: Board, paper: Paper, runs: Sequence[MeasuredRun]) -> li
     ]
 
 
-def _measured(board: Board, paper: Paper, run: Run) -> MeasuredRun:
+def _measured(board: Board, owner: RunOwner, run: Run) -> MeasuredRun:
     entry = board.catalog.vocabulary.benchmarks.get(run.benchmark)
     wanted = entry.data[0] if entry and entry.data else ""
     stored = tuple(
         one
         for one in board.stored
-        if one.result.identity.paper == paper.id
+        if one.result.identity.paper == owner.owner
         and one.result.identity.benchmark == run.benchmark
         and one.result.identity.run == run.name
     )

@@ -15,17 +15,26 @@ from contextlib import contextmanager
 from importlib.metadata import PackageNotFoundError, files
 from pathlib import Path
 
+from benchmarks.baselines_page import baselines_page
 from benchmarks.board import Board
 from benchmarks.escape import script_data
+from benchmarks.exports import data_files
 from benchmarks.home_page import claims_page, home_page, papers_page
 from benchmarks.markup import paper_label
 from benchmarks.paper_page import paper_page
-from benchmarks.reference_pages import benchmarks_page, commands_page, data_page, fields_page
+from benchmarks.reference_pages import (
+    benchmarks_page,
+    columns_section,
+    commands_page,
+    data_page,
+    fields_page,
+)
 from benchmarks.report import is_checkout
 from benchmarks.result_page import result_page
 from benchmarks.site_builder import MARKER, run_mkdocs, seal
 from benchmarks.survey_page import survey_page
-from benchmarks.views import claim_row, paper_rows, result_row, to_csv
+from benchmarks.trained_page import trained_page
+from benchmarks.views import claim_row, paper_rows, result_row
 from registry.errors import UserError
 
 CHECKOUT_SOURCES = Path(__file__).resolve().parent.parent / "site"
@@ -99,13 +108,16 @@ def write_pages(board: Board, sources: Path, folder: Path) -> None:
         "index.md": home_page(board),
         "survey.md": survey_page(board),
         "claims.md": claims_page(board),
+        "baselines.md": baselines_page(board),
         "papers/index.md": papers_page(board),
+        "guides/networks-tried.md": trained_page(board),
         "reference/command-line.md": commands_page(),
         "reference/fields.md": fields_page(),
         "reference/data-sets.md": data_page(),
         "reference/benchmarks.md": benchmarks_page(board.catalog),
+        "reference/data.md": _with_columns((folder / "reference" / "data.md").read_text("utf-8")),
         "assets/data.json": _data(board),
-        "assets/claims.csv": to_csv([claim_row(standing) for standing in board.standings]),
+        **data_files(board),
     }
     for paper in board.catalog.papers:
         pages[f"papers/{paper.id}.md"] = paper_page(board, paper)
@@ -114,6 +126,11 @@ def write_pages(board: Board, sources: Path, folder: Path) -> None:
         path = folder / name
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_text(text, encoding="utf-8", newline="\n")
+
+
+def _with_columns(page: str) -> str:
+    """The hand-written page about the data, with every view's and file's columns at its end."""
+    return page + "\n" + columns_section()
 
 
 def serve_site(site: Path, port: int, remark: Callable[[str], None]) -> None:

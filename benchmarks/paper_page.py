@@ -2,16 +2,17 @@
 
 import json
 from collections.abc import Sequence
-from decimal import Decimal
 
 from benchmarks.board import Board
-from benchmarks.charts import CurvePoint, curves_svg, panel_svg, panels_of, parts_svg
+from benchmarks.charts import panel_svg, panels_of, parts_svg
 from benchmarks.claim_table import claim_table
+from benchmarks.curves import curves
 from benchmarks.escape import html
 from benchmarks.markup import (
     bullets,
     chips,
     code_block,
+    data_links,
     figure,
     front_matter,
     heading,
@@ -30,7 +31,6 @@ from methods.discovery import find_method
 from registry.bibtex import to_bibtex
 from registry.errors import UserError
 from registry.record import Paper
-from registry.units import Unit, to_base
 
 PLATFORM_WORDS = {"software": "in software", "hardware": "in hardware"}
 
@@ -56,11 +56,13 @@ def paper_page(board: Board, paper: Paper) -> str:
             *_how(paper, runs),
             "## All claims { data-search-exclude }",
             claim_table(found, "All claims", anchors=True),
+            data_links(f"{paper.id}/claims", root="../"),
             paragraph(f"{MARKS_EXPLAINED}.", "nc-note"),
             "## What is left out" if paper.left_out else "",
             bullets(html(line) for line in paper.left_out) if paper.left_out else "",
             "## Cite",
             code_block(to_bibtex(paper), "bibtex"),
+            data_links("", root="../", words="This entry as a file", bib=f"{paper.id}/{paper.id}"),
         ],
     )
 
@@ -109,6 +111,7 @@ def _how(paper: Paper, runs: Sequence[MeasuredRun]) -> list[str]:
     planned = [name for name in paper.benchmarks if name not in {o.run.benchmark for o in runs}]
     return [
         table(["Run", "Benchmark", "Configuration", "State"], rows, label="Runs"),
+        data_links(f"{paper.id}/runs", root="../"),
         paragraph(f"Planned beside these: {html(', '.join(planned))}.") if planned else "",
         paragraph("The same again on your machine; without <code>--scale full</code> in minutes:"),
         code_block(f"netcompress run {paper.id} --scale full", "bash"),
@@ -146,15 +149,17 @@ def _pictures(paper: Paper, found: Sequence[Standing], runs: Sequence[MeasuredRu
     panels = panels_of(found)
     blocks = []
     if panels:
-        drawn = "\n".join(figure(panel_svg(panel), panel.summary) for panel in panels)
+        drawn = "\n".join(figure(panel_svg(panel, ""), panel.tally) for panel in panels)
         blocks += ["## Claimed against measured", f'<div class="nc-panels">\n{drawn}\n</div>']
-    curves = [block for one in runs for block in _curves(paper, one)]
-    if curves:
-        blocks += ["## Curves", *curves]
+    drawn_curves = [block for one in runs for block in curves(paper, one)]
+    if drawn_curves:
+        blocks += ["## Curves", *drawn_curves]
+        blocks.append(data_links(f"{paper.id}/measured", root="../", words="All points as data"))
     sizes = [block for one in runs for block in _sizes(one)]
     if sizes:
         words = "Everything that the file holds, the mean over seeds. Nothing else is counted."
         blocks += ["## Bytes on disk", paragraph(words), *sizes]
+        blocks.append(data_links(f"{paper.id}/sizes", root="../", words="All sizes as data"))
     return blocks
 
 
@@ -180,40 +185,3 @@ def _sizes(one: MeasuredRun) -> list[str]:
 
 def _bytes(value: float | None) -> str:
     return "–" if value is None else f"{value:,.0f}"
-
-
-def _curves(paper: Paper, one: MeasuredRun) -> list[str]:
-    """A picture for each unit among the run's series, with the paper's points where claimed."""
-    by_unit: dict[Unit, list[CurvePoint]] = {}
-    for key in one.metric_keys():
-        found = one.estimate(key)
-        if found is not None:
-            _add_point(by_unit, one, key, found.value, "ours")
-    for claim in paper.claims if by_unit else ():
-        if claim.measured_as and claim.reported and paper.run_of(claim) == one.run:
-            value = float(to_base(Decimal(claim.reported), claim.unit))
-            _add_point(by_unit, one, claim.measured_as, value, "paper")
-    title = f"{one.run.title}: lines are ours, open marks the paper's"
-    return [
-        figure(curves_svg(points, one.run.title, "point", unit), title)
-        for unit, points in by_unit.items()
-    ]
-
-
-def _add_point(
-    by_unit: dict[Unit, list[CurvePoint]], one: MeasuredRun, key: str, value: float, source: str
-) -> None:
-    """A point of a series goes to the others of its unit; anything else is passed over."""
-    metric, place = one.metric(key), _abscissa(key)
-    if metric is not None and metric.per == "series" and place is not None:
-        points = by_unit.setdefault(metric.unit, [])
-        points.append(CurvePoint(metric.title, place, value, source))
-
-
-def _abscissa(key: str) -> float | None:
-    """The place of a series' point on the axis: the number that its name ends in."""
-    _, _, point = key.partition(".")
-    try:
-        return float(point)
-    except ValueError:
-        return None

@@ -6,6 +6,7 @@ import sys
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from benchmarks.columns import FILES, VIEWS, Columns
 from benchmarks.declarations import DATASETS
 from benchmarks.escape import html
 from benchmarks.markup import (
@@ -123,6 +124,25 @@ def benchmarks_page(catalog: Catalog) -> str:
             ),
         ]
     return page(front_matter("Benchmarks", searched=False, toc=False), blocks)
+
+
+def columns_section() -> str:
+    """The columns of the views and of the site's files, as a part of a page."""
+    blocks = ["## Columns of the views"]
+    for name, columns in VIEWS.items():
+        blocks += [f"### {name}", _columns_table(name, columns)]
+    blocks.append("## Columns of the other files")
+    for name, columns in FILES.items():
+        blocks += [f"### {name}.csv, {name}.json", _columns_table(name, columns)]
+    return "\n\n".join(blocks) + "\n"
+
+
+def _columns_table(name: str, columns: Columns) -> str:
+    rows = [
+        [f"<code>{html(column)}</code>", html(held.about), f"<code>{html(held.type)}</code>"]
+        for column, held in columns.items()
+    ]
+    return table(["Column", "What", "Type"], rows, label=f"Columns of {name}")
 
 
 def commands_page() -> str:

@@ -1,10 +1,21 @@
-"""The Markdown tables: SURVEY.md, CLAIMS.md and the marked block of README.md."""
+"""The Markdown tables: SURVEY.md, CLAIMS.md, BASELINES.md and the marked block of README.md."""
 
 from collections.abc import Sequence
 from pathlib import Path
 
 from tabulate import tabulate
 
+from benchmarks.baselines import (
+    ABOUT,
+    BESIDE,
+    ComparedRun,
+    compared_runs,
+    figure_text,
+    figures_of,
+    interval_text,
+    uncompressed_text,
+)
+from benchmarks.board import Board
 from benchmarks.escape import markdown
 from benchmarks.numbers import in_unit, interval, with_symbol
 from benchmarks.standing import Standing, count_verdicts
@@ -176,6 +187,38 @@ def claims_document(catalog: Catalog, standings: Sequence[Standing]) -> str:
     return "\n".join(parts)
 
 
+def baselines_table(runs: Sequence[ComparedRun]) -> str:
+    """Baselines of one network, and the papers' runs on it for comparison."""
+    rows, shown = [], figures_of(runs)
+    for one in runs:
+        figures = []
+        for key, _, unit in shown:
+            found = one.published(key)
+            figures.append(f"{figure_text(found, unit)} {interval_text(found, unit)}".strip())
+        run = one.measured.run
+        rows.append(
+            [
+                "baseline" if one.is_baseline else f"paper, {BESIDE}",
+                markdown(one.owner.title),
+                markdown(run.title),
+                markdown(one.configuration),
+                *figures,
+                str(len(one.measured.done) or ""),
+                markdown(one.measured.status),
+            ]
+        )
+    headers = ["", "Method", "Run", "Configuration", *(name for _, name, _ in shown)]
+    return pipe_table(rows, [*headers, "Seeds", "State"], "llll" + "r" * len(shown) + "rl")
+
+
+def baselines_document(board: Board) -> str:
+    parts = [f"# Baselines\n\n{GENERATED}\n\n{ABOUT} Square brackets: the 95 % interval.\n"]
+    for benchmark, runs in compared_runs(board).items():
+        title = markdown(board.catalog.vocabulary.benchmarks[benchmark].title)
+        parts.append(f"## {title}\n\n{uncompressed_text(runs)}\n\n{baselines_table(runs)}\n")
+    return "\n".join(parts)
+
+
 def headline_table(standings: Sequence[Standing]) -> str:
     """Headline claims that have a published measurement."""
     rows = [
@@ -220,7 +263,7 @@ def is_checkout(folder: Path) -> bool:
     return folder.resolve() == ours and (ours / "README.md").is_file()
 
 
-def write_tables(root: Path, catalog: Catalog, standings: Sequence[Standing]) -> list[Path]:
+def write_tables(root: Path, board: Board) -> list[Path]:
     """Renew the committed tables, and the picture of the README, in a source checkout.
 
     Raises:
@@ -228,6 +271,7 @@ def write_tables(root: Path, catalog: Catalog, standings: Sequence[Standing]) ->
     """
     from benchmarks.charts import claimed_svg  # drawing is slow to import, and tables are not
 
+    catalog, standings = board.catalog, board.standings
     readme = root / "README.md"
     if not is_checkout(root):
         raise UserError(
@@ -237,6 +281,7 @@ def write_tables(root: Path, catalog: Catalog, standings: Sequence[Standing]) ->
     contents = {
         root / "SURVEY.md": survey_document(catalog, standings),
         root / "CLAIMS.md": claims_document(catalog, standings),
+        root / "BASELINES.md": baselines_document(board),
         readme: replace_block(readme.read_text("utf-8"), readme_block(catalog, standings)),
     }
     picture = root / "site" / "pages" / "assets" / "pictures" / "claimed.svg"

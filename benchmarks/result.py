@@ -16,7 +16,8 @@ RESULT_VERSION = 1
 class Identity(Model):
     """What was run, apart from the revisions and digests that make a result stale."""
 
-    paper: PaperId
+    paper: PaperId | Literal["baselines"]
+    """The record's id; ``baselines`` for a plain method that no paper claims."""
     benchmark: Slug
     run: Slug
     scale: Scale

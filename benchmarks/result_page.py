@@ -6,6 +6,7 @@ from benchmarks.board import Board
 from benchmarks.claim_table import EVIDENCE_WORDS, commit_text
 from benchmarks.escape import html
 from benchmarks.markup import (
+    data_links,
     details,
     front_matter,
     heading,
@@ -37,16 +38,26 @@ def result_page(board: Board, paper: Paper) -> str:
             heading(f"Tables and results: {paper.title}"),
             paragraph(inner_link(f"Back to {label}", f"../papers/{paper.id}.html")),
             "## The paper's tables" if paper.tables else "",
-            *(block for one in paper.tables for block in _reported(one, runs)),
+            *(block for one in paper.tables for block in _reported(paper, one, runs)),
+            data_links(f"{paper.id}/tables", root="../", words="All these tables in one file")
+            if paper.tables
+            else "",
             "## What was measured" if runs else "",
             *(block for one in runs for block in _measured(one)),
+            data_links(f"{paper.id}/measured", root="../", words="These measurements as data")
+            if runs
+            else "",
             "## Every result",
             _results(board, [one for run in runs for one in run.stored] + others),
+            data_links(f"{paper.id}/results", root="../", words="These results as data"),
+            data_links(
+                f"{paper.id}/measurements", root="../", words="Every measurement of each of them"
+            ),
         ],
     )
 
 
-def _reported(reported: Table, runs: Sequence[MeasuredRun]) -> list[str]:
+def _reported(paper: Paper, reported: Table, runs: Sequence[MeasuredRun]) -> list[str]:
     run = next((one for one in runs if one.run.name == reported.run), None)
     headers = ["", *(_column_title(column) for column in reported.columns)]
     rows = []
@@ -66,6 +77,7 @@ def _reported(reported: Table, runs: Sequence[MeasuredRun]) -> list[str]:
               caption=caption),
         paragraph(html(_sentence(remarks)), "nc-note"),
         paragraph(html(reported.remark), "nc-note") if reported.remark else "",
+        data_links(f"{paper.id}/table-{reported.id}", root="../"),
     ]  # fmt: skip
 
 

@@ -13,9 +13,9 @@ from benchmarks.datasets import digests, ensure, find_dataset
 from benchmarks.job import Limits, Plan, plan
 from benchmarks.schedule import Options, RunProgress, RunSummary, dask_executor, run_all
 from benchmarks.store import Store, default_folder, published_store
+from registry.baselines import BASELINES
 from registry.catalog import load_catalog
 from registry.errors import UserError
-from registry.record import Paper
 from registry.vocabulary import Vocabulary
 
 SPEAK_EVERY_SECONDS = 10.0
@@ -27,7 +27,7 @@ class Request:
     """What the user asked for; None for the default."""
 
     papers: tuple[str, ...] = ()
-    """Ids; all papers where empty."""
+    """Ids, or ``baselines``; everything where empty."""
     scale: Scale = "quick"
     seeds: int | None = None
     workers: int | None = None
@@ -47,9 +47,12 @@ class Session:
     """What came of it."""
 
     papers: tuple[str, ...]
+    """Ids; without the baselines."""
     summary: RunSummary
     hindered: int = 0
     """Runs that no job was made of, for a reason that the user can mend, such as missing data."""
+    baselines: bool = False
+    """Whether plain baselines were run too."""
 
 
 def remark(text: str) -> None:
@@ -69,15 +72,16 @@ def run_session(request: Request, say: Callable[[str], None] = remark) -> Sessio
     if request.device == "cuda":
         _require_cuda()
     catalog = load_catalog()
-    papers = [catalog.get(name) for name in request.papers] or list(catalog.papers)
+    owners = catalog.owners(request.papers)
     available = _Available(say)
     limits = Limits(request.timeout_seconds, request.memory_bytes, request.device)
     made = plan(
-        papers, catalog.vocabulary, request.scale, available, seeds=request.seeds, limits=limits
+        owners, catalog.vocabulary, request.scale, available, seeds=request.seeds, limits=limits
     )
     for left in made.left_out:
         say(f"{left.paper}, {left.run}: not run: {left.reason}")
-    idle = _without_runs(papers)
+    papers = [one for one in owners if one.owner != BASELINES]
+    idle = [paper for paper in papers if not paper.runs]
     if idle:
         say(f"{len(idle)} of {len(papers)} papers have no method that runs yet: not run")
     if request.publish:
@@ -107,7 +111,8 @@ def run_session(request: Request, say: Callable[[str], None] = remark) -> Sessio
         + (f", {summary.unsuitable} not suitable" if summary.unsuitable else "")
     )
     hindered = sum(not left.is_planned for left in made.left_out)
-    return Session(tuple(paper.id for paper in papers), summary, hindered)
+    ids = tuple(paper.owner for paper in papers)
+    return Session(ids, summary, hindered, len(papers) < len(owners))
 
 
 def run_papers(
@@ -121,7 +126,7 @@ def run_papers(
     """``netcompress run`` as a function: runs what is missing; the summary names the results.
 
     Args:
-        papers: ids, or one; every paper where empty.
+        papers: ids or ``baselines``, or one of them; everything where empty.
         results: the folder; ``default_folder()`` where None.
 
     Raises:
@@ -141,10 +146,6 @@ def _refuse_fallbacks(made: Plan, vocabulary: Vocabulary) -> None:
                 f"--publish: {job.title} would run on {job.identity.data}, and results on it never "
                 f"count: get {entry.data[0]} first (`netcompress data fetch {entry.data[0]}`)"
             )
-
-
-def _without_runs(papers: list[Paper]) -> list[Paper]:
-    return [paper for paper in papers if not paper.runs]
 
 
 def _require_cuda() -> None:

@@ -125,7 +125,7 @@ def _yours(claim: Claim, metric: Metric | None, results: Sequence[Result]) -> Yo
     if not done or metric is None:
         return None
     newest = max(done, key=lambda r: (r.identity.scale == "full", r.provenance.started))
-    same = _same_configuration(newest, done)
+    same = same_configuration(newest, done)
     found = _estimate_of(claim, metric, same)
     if found is None:
         return None
@@ -141,7 +141,7 @@ def _yours(claim: Claim, metric: Metric | None, results: Sequence[Result]) -> Yo
     )
 
 
-def _same_configuration(newest: Result, results: Sequence[Result]) -> list[Result]:
+def same_configuration(newest: Result, results: Sequence[Result]) -> list[Result]:
     """Results that differ from ``newest`` in nothing but the seed, one a seed."""
     by_seed: dict[int, Result] = {}
     for result in results:

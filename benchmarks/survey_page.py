@@ -7,6 +7,7 @@ from benchmarks.escape import html
 from benchmarks.markup import (
     badge,
     code_block,
+    data_links,
     details,
     front_matter,
     heading,
@@ -51,6 +52,7 @@ def survey_page(board: Board) -> str:
                 "the address keeps the choice."
             ),
             _our_table(board),
+            data_links("flags", words="These flags as data", bib="papers"),
             "## Where we differ from the source",
             _differences(board, survey),
             "## The source's table as it stands",
@@ -58,6 +60,7 @@ def survey_page(board: Board) -> str:
                 "Cells as printed, links and misprints included. A link that has moved says so."
             ),
             _source_table(board, survey),
+            data_links("survey"),
             *_lists(board, survey),
             "## Credits",
             _credits(survey),

@@ -2,6 +2,8 @@
 
 from collections.abc import Sequence
 
+from benchmarks.baselines import FIGURES, compared_runs, figure_text, own_text
+from benchmarks.board import Board
 from benchmarks.compare import Comparison
 from benchmarks.numbers import in_unit, interval
 from benchmarks.report import (
@@ -92,6 +94,25 @@ def result_cells(
             ]
         )
     return headers, rows
+
+
+def baseline_cells(board: Board) -> tuple[list[str], list[list[str]]]:
+    """Headers and rows of plain baselines, published and the user's own."""
+    rows = [
+        [
+            benchmark,
+            one.owner.method,
+            one.measured.run.name,
+            *(figure_text(one.published(key), unit) for key, _, unit in FIGURES[:4]),
+            one.measured.status,
+            own_text(one),
+        ]
+        for benchmark, runs in compared_runs(board).items()
+        for one in runs
+        if one.is_baseline
+    ]
+    figures = [name.lower() for _, name, _ in FIGURES[:4]]
+    return ["network", "baseline", "run", *figures, "state", "yours"], rows
 
 
 def _key_figures(one: Stored) -> str:

@@ -119,6 +119,31 @@ def result_row(result: Result, origin: str, stale: bool) -> Row:
     }
 
 
+def measurement_rows(result: Result, origin: str, stale: bool) -> list[Row]:
+    """One row a measurement of a result: what ``metrics`` of ``result_row`` holds, unfolded."""
+    identity = result.identity
+    return [
+        {
+            "paper": identity.paper,
+            "benchmark": identity.benchmark,
+            "run": identity.run,
+            "scale": identity.scale,
+            "seed": identity.seed,
+            "data": identity.data,
+            "origin": origin,
+            "stale": stale,
+            "metric": name,
+            "value": measured.value,
+            "unit": measured.unit,
+            "low": measured.low,
+            "high": measured.high,
+            "n": measured.n,
+            "fingerprint": result.fingerprint,
+        }
+        for name, measured in result.metrics.items()
+    ]
+
+
 def comparison_rows(comparison: Comparison) -> list[Row]:
     """One row a claim and scale that either folder measured."""
     return [asdict(row) for row in comparison.rows]
@@ -130,15 +155,30 @@ def to_csv(rows: Iterable[Mapping[str, Any]], *, raw: bool = False) -> str:
     Cells that a spreadsheet would run as a formula begin with an apostrophe unless ``raw``.
     """
     flat = [_flatten(row) for row in rows]
-    names: dict[str, None] = {}
-    for row in flat:
-        names.update(dict.fromkeys(row))
+    names = _names(flat)
     out = io.StringIO()
     writer = csv.writer(out, lineterminator="\n")
     writer.writerow(names)
     for row in flat:
         writer.writerow([_cell(row.get(name), raw) for name in names])
     return out.getvalue()
+
+
+def _names(flat: Sequence[Row]) -> list[str]:
+    """All columns; one that is an object in some rows and nothing in the others is only spread."""
+    held: dict[str, bool] = {}
+    for row in flat:
+        for name, value in row.items():
+            held[name] = held.get(name, False) or value is not None
+    spread: dict[str, list[str]] = {}
+    for name in held:
+        for place, letter in enumerate(name):
+            if letter == ".":
+                spread.setdefault(name[:place], []).append(name)
+    names: dict[str, None] = {}
+    for name in held:
+        names.update(dict.fromkeys([name] if held[name] or name not in spread else spread[name]))
+    return list(names)
 
 
 def _flatten(row: Mapping[str, Any], prefix: str = "") -> Row:

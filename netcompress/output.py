@@ -22,6 +22,18 @@ def remark(text: str) -> None:
     print(text, file=sys.stderr)
 
 
+class EpochLine:
+    """Progress of training on standard error: one line that moves, or every tenth in a file."""
+
+    def __call__(self, done: int, total: int | None) -> None:
+        last = total is not None and done >= total
+        text = f"epoch {done}" + (f" of {total}" if total else "")
+        if sys.stderr.isatty():
+            print(f"\r{text}", end="\n" if last else "", file=sys.stderr, flush=True)
+        elif last or done % max((total or 0) // 10, 1) == 0:
+            print(text, file=sys.stderr, flush=True)
+
+
 def print_table(
     headers: Sequence[str], rows: Sequence[Sequence[str]], *, title: str = "", right: str = ""
 ) -> None:

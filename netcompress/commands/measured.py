@@ -1,4 +1,4 @@
-"""What was measured: results, claims, tables, compare."""
+"""What was measured: results, claims, tables, compare, query."""
 
 from pathlib import Path
 from typing import Annotated
@@ -6,7 +6,7 @@ from typing import Annotated
 import typer
 
 from netcompress.commands.records import CsvFlag, JsonFlag, RawFlag
-from netcompress.output import print_json, print_table, print_text, remark
+from netcompress.output import cell, print_json, print_table, print_text, remark
 
 ResultsOption = Annotated[
     Path | None,
@@ -24,6 +24,7 @@ def register(app: typer.Typer) -> None:
     app.command("claims")(claims)
     app.command("tables")(tables)
     app.command("compare")(compare)
+    app.command("query")(query)
 
 
 def results(
@@ -44,7 +45,7 @@ def results(
 
     board = read_board(folder)
     if paper_id is not None:
-        board.catalog.get(paper_id)
+        board.catalog.owners([paper_id])
     chosen = [
         one
         for one in board.stored
@@ -123,23 +124,32 @@ def claims(
 
 def tables(
     write: Annotated[
-        bool, typer.Option("--write", help="Renew SURVEY.md, CLAIMS.md and README.md's block.")
+        bool,
+        typer.Option(
+            "--write", help="Renew SURVEY.md, CLAIMS.md, BASELINES.md, README.md's block."
+        ),
     ] = False,
 ) -> None:
-    """The Markdown tables: survey with our flags and verdicts, and claims.
+    """The Markdown tables: survey with our flags and verdicts, claims, and plain baselines.
 
     Example: netcompress tables --write
     """
     from benchmarks.board import read_published_board
-    from benchmarks.report import claims_document, survey_document, write_tables
+    from benchmarks.report import (
+        baselines_document,
+        claims_document,
+        survey_document,
+        write_tables,
+    )
 
     board = read_published_board()
     if write:
-        for path in write_tables(Path.cwd(), board.catalog, board.standings):
+        for path in write_tables(Path.cwd(), board):
             remark(f"wrote {path.name}")
         return
     print_text(survey_document(board.catalog, board.standings))
     print_text(claims_document(board.catalog, board.standings))
+    print_text(baselines_document(board))
 
 
 def compare(
@@ -163,3 +173,42 @@ def compare(
         print_json(comparison_rows(found))
     else:
         print_table(*comparison_cells(found), right="A,B,difference")
+
+
+def query(
+    sql: Annotated[str | None, typer.Argument(metavar="SQL", show_default=False)] = None,
+    show_schema: Annotated[
+        bool, typer.Option("--schema", help="The views and their columns instead.")
+    ] = False,
+    folder: ResultsOption = None,
+    as_json: JsonFlag = False,
+    as_csv: CsvFlag = False,
+    raw: RawFlag = False,
+) -> None:
+    """SQL over the views papers, claims, results and measurements (DuckDB; it only reads).
+
+    Needs the extra: python -m pip install 'netcompress[query]'. --schema lists the columns.
+
+    Example: netcompress query "SELECT verdict, count(*) AS claims FROM claims GROUP BY verdict"
+    """
+    from benchmarks.board import read_board
+    from benchmarks.query import as_records, column_rows
+    from benchmarks.query import query as ask
+    from benchmarks.views import to_csv
+    from registry.errors import UserError
+
+    if (sql is None) == (not show_schema):
+        raise UserError("give one SQL statement in quotation marks, or --schema for the columns")
+    if sql is None:
+        answer = column_rows()
+    else:
+        board = read_board(folder)
+        for fault in board.faults:
+            remark(f"passed over: {fault}")
+        answer = ask(sql, board)
+    if as_json:
+        print_json(as_records(answer))
+    elif as_csv:
+        print_text(to_csv(as_records(answer), raw=raw))
+    else:
+        print_table(answer.columns, [[cell(value) for value in row] for row in answer.rows])

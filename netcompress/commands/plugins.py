@@ -29,6 +29,8 @@ def methods(as_json: JsonFlag = False) -> None:
         return
     headers = ["method", "papers", "status", "starts from", "needs", "revision", "origin"]
     names = ["name", "papers", "status", "starts_from", "needs", "revision", "origin"]
+    for row in rows:
+        row["papers"] = row["papers"] or ("baseline" if row["baseline"] else [])
     print_table(headers, [[cell(row[name]) for name in names] for row in rows])
 
 

@@ -58,7 +58,8 @@ def run(
 ) -> None:
     """Run what is missing, then show claimed, published and yours side by side.
 
-    With no ID: every paper. Finished jobs are kept when you stop with Ctrl-C.
+    With no ID: every paper, and the plain baselines; `baselines` as ID runs these alone.
+    Finished jobs are kept when you stop with Ctrl-C.
 
     Example: netcompress run 2016-deep-compression --scale quick --jobs 2
     """
@@ -97,7 +98,7 @@ def run(
     if not no_site:
         _renew(folder)
     if not as_json:
-        _show(done.papers, folder)
+        _show(done.papers, done.baselines, folder)
     if done.hindered:
         remark(f"{done.hindered} runs could not be started: what to mend stands above")
         raise typer.Exit(2)
@@ -106,13 +107,20 @@ def run(
         raise typer.Exit(1)
 
 
-def _show(papers: tuple[str, ...], folder: Path | None) -> None:
+def _show(papers: tuple[str, ...], with_baselines: bool, folder: Path | None) -> None:
     """Claimed, published with its verdict, and yours: all claims that a number stands beside."""
     from benchmarks.board import read_board
     from benchmarks.report import verdicts_text
-    from benchmarks.terminal import claim_cells
+    from benchmarks.terminal import baseline_cells, claim_cells
 
     board = read_board(folder)
+    if with_baselines:
+        print_table(*baseline_cells(board), right="bytes on disk,ratio,error,increase,yours")
+        remark(
+            "baselines: no paper's claim, so without verdicts; full scale alone runs all of them"
+        )
+    if not papers:
+        return
     found = [s for s in board.standings if s.paper.id in papers]
     numbered = [s for s in found if s.judgement.measured is not None or s.yours is not None]
     shown = [s for s in numbered if s.claim.headline] or numbered
@@ -131,7 +139,7 @@ def _renew(folder: Path | None) -> None:
 
     if is_checkout(Path.cwd()):
         published = read_published_board()
-        write_tables(Path.cwd(), published.catalog, published.standings)
+        write_tables(Path.cwd(), published)
     site = build_site(read_board(folder))
     remark(f"site: open {site / 'index.html'}, or `netcompress site serve`")
 

@@ -36,6 +36,15 @@ class Good:
         pass
 
 
+class Noting(Good):
+    """Notes beside the store that it was started."""
+
+    def misbehave(self, context):
+        store = context.folder.parents[2]
+        with (store.parent / "started").open("a") as file:
+            file.write(f"{context.seed}\n")
+
+
 class Looping(Good):
     def misbehave(self, context):
         while True:
@@ -45,6 +54,7 @@ class Looping(Good):
 class Deaf(Good):
     def misbehave(self, context):
         signal.signal(signal.SIGTERM, signal.SIG_IGN)
+        (context.folder / "deaf").touch()
         while True:
             time.sleep(0.1)
 

@@ -423,13 +423,14 @@ class TestDeclarations:
         assert made.size_bytes == sum(file.size_bytes for file in made.files) > 0
         for file in made.files:
             assert len(bytes.fromhex(file.sha256)) == 32
-        names = {file.name for file in made.files}
-        assert isinstance(made.sources[0], UserFolder)
-        for source in made.sources[1:]:
-            held = source.files if isinstance(source, WebAddress) else source.members
-            assert set(held) == names
-            if not isinstance(source, WebAddress):
-                assert len(bytes.fromhex(source.sha256)) == 32
+        for part in made.parts or (made,):
+            names = {file.name for file in part.files}
+            assert isinstance(part.sources[0], UserFolder)
+            for source in part.sources[1:]:
+                held = source.files if isinstance(source, WebAddress) else source.members
+                assert set(held) == names
+                if not isinstance(source, WebAddress):
+                    assert len(bytes.fromhex(source.sha256)) == 32
 
     def test_mnist_has_its_published_form(self):
         sizes = [file.size_bytes for file in DATASETS["mnist"].files]

@@ -68,6 +68,36 @@ def test_bad_jobs_end_in_time_are_named_rightly_and_hurt_nobody(fake_job, proces
     assert Store(store).read_all().faults == ()
 
 
+@pytest.mark.trust
+@pytest.mark.timeout(600)
+@pytest.mark.skipif(sys.platform != "linux", reason="orphans are found on Linux only")
+@pytest.mark.parametrize(("cls", "limit", "outcome", "reason"), BAD, ids=[one[0] for one in BAD])
+def test_each_bad_job_beside_three_good_ones(
+    cls, limit, outcome, reason, fake_job, processes_of, record_property, tmp_path
+):
+    """Promise 7 at its full size: seconds over the limit, processes left, good jobs hurt."""
+    store = tmp_path / "store"
+    if outcome == "timed out":  # long enough to get to what it does even on a busy machine
+        limit, reason = 6.0, reason.replace("2 s", "6 s")
+    bad = fake_job(cls, limit=limit, memory_bytes=1024 * MEBIBYTE, file_bytes=3 * MEBIBYTE)
+    good = [fake_job("Good", seed, configuration={"seconds": 1.0}) for seed in range(3)]
+    with ThreadPoolExecutor(4) as pool:
+        futures = [pool.submit(run_job, job, store) for job in good]
+        result = read_result(run_job(bad, store))
+        over = result.provenance.seconds - limit
+        beside = [read_result(future.result()) for future in futures]
+    record_property("seconds_over", round(over, 2))
+    assert (result.outcome, result.identity) == (outcome, bad.identity), result.reason
+    assert reason is None if result.reason is None else reason in result.reason
+    assert over <= GRACE_SECONDS + 1.0
+    assert cls != "Deaf" or over >= GRACE_SECONDS
+    assert [(one.outcome, one.metrics["score"].value) for one in beside] == [
+        ("done", seed + 0.5) for seed in range(3)
+    ]
+    assert processes_of(store) == []
+    assert [path for path in store.rglob("*") if path.is_file() and path.suffix != ".json"] == []
+
+
 def run(job, folder: Path) -> Result:
     return read_result(run_job(job, folder))
 

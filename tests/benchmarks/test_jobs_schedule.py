@@ -4,74 +4,26 @@ import json
 import os
 import random
 import signal
-import subprocess
 import sys
 import time
 from concurrent.futures import ProcessPoolExecutor
-from pathlib import Path
 
 import pytest
 
-from benchmarks.provenance import child_environment
 from benchmarks.runner import run_job
 from benchmarks.schedule import Options, RunProgress, dask_executor, run_all
-from benchmarks.store import RUNNING, Store
+from benchmarks.store import Store
 from benchmarks.supervisor import descendants
 from registry.errors import UserError
-
-# Where tests are started in the background, SIGINT comes ignored: the driver asks for it back.
-DRIVER = """
-import signal
-import sys
-from pathlib import Path
-signal.signal(signal.SIGINT, signal.default_int_handler)
-from benchmarks.job import Job
-from benchmarks.schedule import run_all
-from benchmarks.store import Store
-jobs = [Job.model_validate_json(line) for line in Path(sys.argv[1]).read_text().splitlines()]
-print("ready", flush=True)
-summary = run_all(jobs, Store(Path(sys.argv[2])), workers=2)
-print(summary.done, summary.failed, summary.skipped, flush=True)
-sys.exit(130 if summary.interrupted else 0)
-"""
 
 # That the runner dies alone, and its supervisors have to see to the rest, is Linux only.
 linux = pytest.mark.skipif(sys.platform != "linux", reason="needs /proc and death signals")
 
 
-def start_driver(jobs, folder: Path) -> "subprocess.Popen[str]":
-    job_file = folder / "jobs.jsonl"
-    job_file.write_text("".join(f"{job.model_dump_json()}\n" for job in jobs))
-    process = subprocess.Popen(
-        [sys.executable, "-P", "-c", DRIVER, str(job_file), str(folder / "store")],
-        stdout=subprocess.PIPE,
-        text=True,
-        env=child_environment(),
-    )
-    assert process.stdout is not None
-    assert process.stdout.readline() == "ready\n"
-    return process
-
-
-def stored_files(store: Path) -> dict[str, int]:
-    return {str(path): path.stat().st_mtime_ns for path in store.glob("2*/*/*.json")}
-
-
-def leftovers(store: Path) -> list[str]:
-    return [str(p) for p in store.rglob("*") if p.is_file() and p.suffix != ".json"] + [
-        str(p) for p in (store / RUNNING).rglob("*")
-    ]
-
-
-def wait_until_gone(processes_of, folder: Path, seconds: float = 8.0) -> list[str]:
-    until = time.monotonic() + seconds
-    while time.monotonic() < until and processes_of(folder):
-        time.sleep(0.05)
-    return processes_of(folder)
-
-
 @linux
-def test_kill_loses_at_most_the_jobs_in_flight(fake_job, processes_of, tmp_path):
+def test_kill_loses_at_most_the_jobs_in_flight(
+    fake_job, start_driver, stored_files, leftovers, gone, tmp_path
+):
     jobs = [fake_job("Good", seed, configuration={"seconds": 0.1}) for seed in range(12)]
     store = tmp_path / "store"
     moments = random.Random(5)
@@ -91,7 +43,7 @@ def test_kill_loses_at_most_the_jobs_in_flight(fake_job, processes_of, tmp_path)
         now = stored_files(store)
         assert before.items() <= now.items(), "a finished result was lost or written again"
         before = now
-    assert wait_until_gone(processes_of, store) == []
+    assert gone(store) == []
     output, _ = start_driver(jobs, tmp_path).communicate(timeout=60)
     assert output.split() == [str(12 - len(before)), "0", str(len(before))]
     assert before.items() <= stored_files(store).items()
@@ -104,7 +56,9 @@ def test_kill_loses_at_most_the_jobs_in_flight(fake_job, processes_of, tmp_path)
 
 @linux
 @pytest.mark.parametrize("moment", [0.0, 0.9])
-def test_ctrl_c_stops_cleanly_and_the_rest_runs_later(moment, fake_job, processes_of, tmp_path):
+def test_ctrl_c_stops_cleanly_and_the_rest_runs_later(
+    moment, fake_job, start_driver, stored_files, leftovers, processes_of, tmp_path
+):
     jobs = [fake_job("Good", seed, configuration={"seconds": 0.3}) for seed in range(6)]
     process = start_driver(jobs, tmp_path)
     time.sleep(moment + 0.1)
@@ -124,9 +78,11 @@ def test_ctrl_c_stops_cleanly_and_the_rest_runs_later(moment, fake_job, processe
 
 
 @linux
-def test_a_second_ctrl_c_does_not_wait(fake_job, processes_of, tmp_path):
+def test_a_second_ctrl_c_does_not_wait(fake_job, start_driver, processes_of, tmp_path):
     process = start_driver([fake_job("Deaf")], tmp_path)
-    time.sleep(1.0)
+    until = time.monotonic() + 30
+    while time.monotonic() < until and not list(tmp_path.glob("store/*/*/*/deaf")):
+        time.sleep(0.05)
     process.send_signal(signal.SIGINT)
     time.sleep(0.3)
     process.send_signal(signal.SIGINT)
@@ -137,7 +93,7 @@ def test_a_second_ctrl_c_does_not_wait(fake_job, processes_of, tmp_path):
     assert processes_of(tmp_path / "store") == []
 
 
-def test_what_is_there_is_not_run_again(fake_job, tmp_path):
+def test_what_is_there_is_not_run_again(fake_job, stored_files, tmp_path):
     store = Store(tmp_path / "store")
     jobs = [fake_job("Good", 0), fake_job("Raising"), fake_job("Unsuitable"), fake_job("Good", 0)]
     seen: list[RunProgress] = []

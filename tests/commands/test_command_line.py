@@ -227,7 +227,7 @@ def test_methods_and_benchmarks(run):
     assert methods["eie"]["status"] == "planned"
     found = {row["name"]: row for row in json.loads(run("benchmarks", "--json").stdout)}
     assert found["mnist-lenet-300-100"]["status"] == "built"
-    assert found["mnist-lenet-5"]["status"] == "planned"
+    assert found["eie-machine"]["status"] == "planned"
 
 
 def test_doctor(run):

@@ -44,11 +44,12 @@ def test_local_links_and_folders_are_there():
 
 
 def test_the_tables_are_up_to_date():
-    """SURVEY.md, CLAIMS.md and the README's block say what the records and results say."""
+    """SURVEY.md, CLAIMS.md, BASELINES.md and README's block say what records and results say."""
     from benchmarks.board import read_published_board
     from benchmarks.report import (
         BLOCK_BEGIN,
         BLOCK_END,
+        baselines_document,
         claims_document,
         readme_block,
         survey_document,
@@ -61,5 +62,6 @@ def test_the_tables_are_up_to_date():
     assert (ROOT / "CLAIMS.md").read_text("utf-8") == claims_document(
         board.catalog, board.standings
     )
+    assert (ROOT / "BASELINES.md").read_text("utf-8") == baselines_document(board)
     block = README.split(BLOCK_BEGIN)[1].split(BLOCK_END)[0].lstrip("\n")
     assert block == readme_block(board.catalog, board.standings)
