@@ -14,7 +14,7 @@ from methods.discovery import find_method
 from registry.baselines import BASELINES
 from registry.errors import UserError
 from registry.fields import Model
-from registry.record import Run, RunOwner
+from registry.runs import Run, RunOwner
 from registry.vocabulary import Vocabulary
 
 TIME_LIMIT_SECONDS: Mapping[Scale, float] = {"quick": 300.0, "full": 1800.0}

@@ -7,7 +7,8 @@ from benchmarks.board import Board
 from benchmarks.result import Result
 from benchmarks.store import Stored
 from benchmarks.verdict import Estimate, counts, estimate
-from registry.record import Paper, Run, RunOwner
+from registry.record import Paper
+from registry.runs import Run, RunOwner
 from registry.vocabulary import BenchmarkEntry, Metric
 
 

@@ -27,10 +27,17 @@ class Recipe(Model):
     batch_size: int
     momentum: float = 0.9
     weight_decay: float = 5e-4
+    warm_up: float | None = None
+    """Share of the training in which the rate rises from 0, before it falls."""
     rows: int | None = None
     """So many of the training split, the first; None for all."""
     revision: int = 1
     """Raised when the loop or the network changes what this recipe gives."""
+
+    def schedule(self, share: float) -> float:
+        """The factor of the rate at a share of the training done."""
+        start = self.warm_up or 0.0
+        return share / start if share < start else cosine((share - start) / (1 - start))
 
     def fingerprint(self, data_digests: Mapping[str, str], seed: int) -> str:
         """Of everything that the trained weights depend on but the machine."""
@@ -66,7 +73,7 @@ def train_reference(
             task.network,
             recipe.epochs,
             learning_rate=recipe.learning_rate,
-            schedule=cosine,
+            schedule=recipe.schedule,
             seed=seed,
         )
         assert isinstance(task.network, nn.Sequential)

@@ -20,7 +20,8 @@ from benchmarks.markup import (
 )
 from benchmarks.measured_runs import MeasuredRun, measured_runs
 from benchmarks.trained_remarks import left_dense
-from registry.record import Paper, RunOwner
+from registry.record import Paper
+from registry.runs import RunOwner
 from registry.units import Unit
 
 TITLE = "Networks of your own, tried"

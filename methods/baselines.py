@@ -22,24 +22,12 @@ from methods.method import MethodConfig, Task, UnsuitableTask
 from methods.prune import Masks, apply_masks, density_schedule, magnitude_mask
 from methods.rounding import round_to_nearest
 from methods.training import cosine
-from methods.weights import Weight, find_weights, holds_weights
+from methods.weights import Weight, holds_weights, require_weights
 
 HALF_MAX = 65504.0
 """The largest float16."""
 Density = Annotated[float, Field(gt=0.0, le=1.0)]
 ScaleDtype = Literal["float32", "float16"]
-
-
-def _weights(network: nn.Module) -> tuple[Weight, ...]:
-    """The weights of ``network``.
-
-    Raises:
-        UnsuitableTask: it has none.
-    """
-    found = find_weights(network, holds_weights).handled
-    if not found:
-        raise UnsuitableTask("the network has no layer with weights")
-    return found
 
 
 class Float16Config(MethodConfig):
@@ -68,7 +56,7 @@ class Float16:
             UnsuitableTask: no weights, or one that is beyond the range of float16.
         """
         formats: dict[str, Format] = {}
-        for weight in _weights(task.network):
+        for weight in require_weights(task.network).handled:
             if float(weight.tensor.detach().abs().max()) > HALF_MAX:
                 raise UnsuitableTask(f"{weight.name} holds weights beyond {HALF_MAX:.0f}")
             formats[weight.name] = Dense(weight.tensor, storage="float16")
@@ -106,7 +94,7 @@ class Int8:
             weight.name: round_to_nearest(
                 weight.tensor, 8, symmetric=True, scale_dtype=config.scale_dtype
             )
-            for weight in _weights(task.network)
+            for weight in require_weights(task.network).handled
         }
         return Compressed.from_module(task.network, formats, metadata={"method": self.name})
 
@@ -154,7 +142,7 @@ class UniformRounding:
                 symmetric=config.symmetric,
                 scale_dtype=config.scale_dtype,
             )
-            for weight in _weights(task.network)
+            for weight in require_weights(task.network).handled
         }
         return Compressed.from_module(task.network, formats, metadata={"method": self.name})
 
@@ -207,7 +195,7 @@ class MagnitudePruning:
             UnsuitableTask: no weights, or a density for a layer that is not there.
         """
         network = copy.deepcopy(task.network)
-        weights = _weights(network)
+        weights = require_weights(network).handled
         masks = _prune(task, network, _densities(weights, config), config, seed)
         formats: dict[str, Format] = {
             weight.name: Sparse.from_mask(

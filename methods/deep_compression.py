@@ -36,7 +36,7 @@ from methods.formats.sparse_codebook import SparseCodebook
 from methods.method import MethodConfig, Task, UnsuitableTask
 from methods.prune import Masks, apply_masks, density_schedule, frozen, magnitude_mask
 from methods.training import cosine
-from methods.weights import Weight, find_weights, holds_weights
+from methods.weights import Weight, holds_weights, require_weights
 
 Density = Annotated[float, Field(gt=0.0, le=1.0)]
 Bits = Annotated[int, Field(ge=1, le=8)]
@@ -166,10 +166,8 @@ class DeepCompression:
 def weights_by_layer(network: nn.Module) -> dict[str, Weight]:
     """The weights to compress by the name of their layer, such as ``ip1``; where a layer holds
     several, by their own, such as ``lstm.weight_ih_l0``."""
-    found = find_weights(network, holds_weights).handled
-    if not found:
-        raise UnsuitableTask("the network has no layer with weights")
-    return {weight.name.removesuffix(".weight"): weight for weight in found}
+    handled = require_weights(network).handled
+    return {weight.name.removesuffix(".weight"): weight for weight in handled}
 
 
 def _parameters(network: nn.Module, layers: Iterable[str]) -> dict[str, nn.Parameter]:

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 import torch
 from torch import nn
 
+from methods.method import UnsuitableTask
 from registry.errors import UserError
 
 WEIGHT_ROLES: tuple[tuple[tuple[type[nn.Module], ...], re.Pattern[str]], ...] = (
@@ -98,6 +99,19 @@ def find_weights(network: nn.Module, applies_to: AppliesTo = lambda module: None
             reasons |= dict(zip(names, map(str, why), strict=True))
     order = [name for name in network.state_dict() if name in reasons]
     return Weights(tuple(handled), {name: reasons[name] for name in order})
+
+
+def require_weights(network: nn.Module, applies_to: AppliesTo = holds_weights) -> Weights:
+    """As ``find_weights``, of a network that has some.
+
+    Raises:
+        UnsuitableTask: nothing can be compressed; says why of the first tensors.
+    """
+    found = find_weights(network, applies_to)
+    if not found.handled:
+        why = "; ".join(f"{name}: {reason}" for name, reason in list(found.dense.items())[:3])
+        raise UnsuitableTask(f"the network has no weights to compress ({why or 'it is empty'})")
+    return found
 
 
 def _groups(network: nn.Module) -> list[list[_Holder]]:

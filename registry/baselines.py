@@ -13,7 +13,8 @@ from pydantic import Field
 from registry.consistency import text_faults
 from registry.errors import Fault
 from registry.fields import Line, Model, Prose, Slug, Title
-from registry.record import Run, Technique
+from registry.record import Technique
+from registry.runs import Run
 from registry.validation import Found
 from registry.vocabulary import Vocabulary
 from registry.wording import unknown

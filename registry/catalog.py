@@ -11,7 +11,8 @@ from registry.baselines import BASELINES, BASELINES_FILE, Baseline, read_baselin
 from registry.consistency import record_faults
 from registry.errors import Fault, FaultyFile, UserError
 from registry.partial import partial_faults
-from registry.record import NetworkType, Paper, Platform, Run, RunOwner, Technique
+from registry.record import NetworkType, Paper, Platform, Technique
+from registry.runs import Run, RunOwner
 from registry.validation import Found
 from registry.vocabulary import Vocabulary, load_vocabulary
 from registry.wording import file_name, nearest, shown, unknown

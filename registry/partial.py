@@ -7,7 +7,8 @@ from typing import Any
 from pydantic import TypeAdapter, ValidationError
 
 from registry.consistency import record_faults
-from registry.record import Claim, NetworkType, Paper, Platform, Run, Source, Table, Technique
+from registry.record import Claim, NetworkType, Paper, Platform, Source, Table, Technique
+from registry.runs import Run
 from registry.validation import Found
 from registry.vocabulary import Vocabulary
 from registry.wording import FieldPath

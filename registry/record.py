@@ -6,9 +6,9 @@ A record is a YAML file ``papers/<id>.yaml``. Numbers of the paper are kept as p
 
 from collections.abc import Iterator
 from decimal import Decimal
-from typing import Annotated, Any, Literal, Protocol
+from typing import Annotated, Any, Literal
 
-from pydantic import Field, JsonValue, model_validator
+from pydantic import Field, model_validator
 
 from registry.fields import (
     Identifier,
@@ -23,6 +23,7 @@ from registry.fields import (
     Url,
     Year,
 )
+from registry.runs import Run
 from registry.units import Unit
 from registry.vocabulary import CountingRule
 
@@ -288,41 +289,6 @@ class Claim(Model):
 
 
 SIZE_UNITS = frozenset({"bytes", "kilobytes", "megabytes"})
-
-
-class Run(Model):
-    """One thing to run for this paper: a benchmark with a configuration of the method."""
-
-    name: Slug
-    title: Title
-    benchmark: Slug
-    configuration: dict[Identifier, JsonValue] = Field(default_factory=dict)
-    """What differs from the method's defaults, which are the paper's values."""
-    quick: dict[Identifier, JsonValue] = Field(default_factory=dict)
-    """What differs again at quick scale."""
-    seeds: Annotated[int, Field(ge=1, le=20)] = 3
-    """How many seeds make a full-scale set; fewer only where the budget bears no three."""
-    at_quick_scale: bool = True
-    """False: it runs at full scale only, since the quick run of everything bears no more."""
-
-
-class RunOwner(Protocol):
-    """What results are of: a paper, or a plain baseline."""
-
-    @property
-    def owner(self) -> str:
-        """The name that its results lie under: the paper's id, or ``baselines``."""
-        ...
-
-    @property
-    def method(self) -> str: ...
-
-    @property
-    def runs(self) -> tuple[Run, ...]: ...
-
-    def run_named(self, benchmark: str, name: str) -> Run | None:
-        """Its run of that benchmark and name."""
-        ...
 
 
 class Paper(Model):

@@ -21,7 +21,8 @@ from benchmarks.result import Identity, Provenance, Result
 from benchmarks.standing import Standing
 from benchmarks.verdict import Judgement
 from registry.catalog import load_catalog
-from registry.record import Claim, Ordering, Paper, Run
+from registry.record import Claim, Ordering, Paper
+from registry.runs import Run
 from registry.vocabulary import BenchmarkEntry, Metric
 
 VALUES = st.floats(min_value=1e-3, max_value=1e6, allow_nan=False)

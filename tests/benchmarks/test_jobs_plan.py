@@ -23,7 +23,8 @@ from benchmarks.store import Store
 from benchmarks.worker import make_result
 from methods.discovery import BUILT_IN, discover, find_method, load_method
 from registry.errors import UserError
-from registry.record import Citation, Claim, Link, Ordering, Paper, Run, Where
+from registry.record import Citation, Claim, Link, Ordering, Paper, Where
+from registry.runs import Run
 from registry.vocabulary import BenchmarkEntry, Metric, Vocabulary
 
 IDENTITY = Identity(

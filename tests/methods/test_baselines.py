@@ -139,7 +139,7 @@ def test_the_largest_survive_with_their_own_values():
 
 def test_a_network_without_weights_is_refused():
     for name in NAMES:
-        with pytest.raises(UnsuitableTask, match="no layer with weights"):
+        with pytest.raises(UnsuitableTask, match="no weights to compress"):
             compress(name, nn.Sequential(nn.ReLU()))
 
 
