@@ -229,7 +229,8 @@ def _layers(picture: Picture, across: Axis, up: Axis) -> list[Spec]:
     said: Spec = {"description": {"field": "name", "type": "nominal"}}
     colour, shape = {"color": look["color"]}, {"shape": look["shape"]}
     caps: list[Spec] = [
-        {"mark": {"type": "tick", "orient": "horizontal", "size": 6, "thickness": 1.5},
+        {"mark": {"type": "tick", "orient": "horizontal", "size": 6, "thickness": 1.5,
+                  "opacity": 1},
          "encoding": {"x": x, "y": y | {"field": end}} | colour}
         for end in ("low", "high")
     ]  # fmt: skip

@@ -6,7 +6,7 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
-from registry import record
+from registry import record, runs
 from registry.record import Paper
 
 SCHEMA_FILE = Path(__file__).with_name("papers") / "paper.schema.json"
@@ -14,7 +14,7 @@ DIALECT = "https://json-schema.org/draft/2020-12/schema"
 
 
 def paper_schema() -> dict[str, Any]:
-    """JSON Schema of a record; descriptions are the docstrings of registry.record."""
+    """JSON Schema of a record; descriptions are the docstrings of registry.record and runs."""
     schema = Paper.model_json_schema(mode="validation")
     docstrings = _field_docstrings()
     for name, part in ((Paper.__name__, schema), *schema.get("$defs", {}).items()):
@@ -37,9 +37,11 @@ def write_schema(path: Path = SCHEMA_FILE) -> None:
 @cache
 def _field_docstrings() -> dict[tuple[str, str], str]:
     """The text under each field, by class and field."""
-    tree = ast.parse(Path(str(record.__file__)).read_text(encoding="utf-8"))
+    nodes: list[ast.stmt] = []
+    for module in (record, runs):
+        nodes += ast.parse(Path(str(module.__file__)).read_text(encoding="utf-8")).body
     found: dict[tuple[str, str], str] = {}
-    for owner in (node for node in tree.body if isinstance(node, ast.ClassDef)):
+    for owner in (node for node in nodes if isinstance(node, ast.ClassDef)):
         for first, second in zip(owner.body, owner.body[1:], strict=False):
             if (
                 isinstance(first, ast.AnnAssign)

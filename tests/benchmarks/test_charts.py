@@ -13,7 +13,16 @@ from pydantic import ValidationError
 
 from benchmarks.benchmark import Measurement
 from benchmarks.charts import SIDE, STEP, Mark, Panel, labels, panel_svg, placed
-from benchmarks.curves import Picture, Point, curves_svg, numbers_table, pictures_of, place_of
+from benchmarks.curves import (
+    HEIGHT,
+    WIDTH,
+    Picture,
+    Point,
+    curves_svg,
+    numbers_table,
+    pictures_of,
+    place_of,
+)
 from benchmarks.directions import direction_table, directions, our_direction, papers_direction
 from benchmarks.drawing import Axis
 from benchmarks.measured_runs import MeasuredRun
@@ -217,7 +226,11 @@ def test_the_numbers_stand_under_the_picture() -> None:
 
 def test_an_interval_that_reaches_zero_is_drawn_on_a_logarithmic_axis() -> None:
     points = [Point("a", "2-bits", 2, 20, 19, 21, True), Point("a", "8-bits", 8, 0.1, 0, 0.2, True)]
-    assert "NaN" not in curves_svg(Picture("t", "bits", "percent", points))
+    svg = curves_svg(Picture("t", "bits", "percent", points))
+    caps = re.findall(r'aria-roledescription="tick" d="M([\d.]+),([\d.]+)h', svg)
+    heights = {float(y) for x, y in caps if float(x) > WIDTH / 2}
+    assert max(heights) == pytest.approx(HEIGHT, abs=1)
+    assert HEIGHT / 2 < min(heights) < HEIGHT - 20
 
 
 def test_only_a_series_has_a_chart() -> None:
@@ -281,6 +294,7 @@ def test_analogues_and_orderings_stand_in_tables_apart() -> None:
     assert "<details>" in tables[1]
     assert "not run" in tables[1]
     assert "reproduced" in tables[2]
+    assert "reproduced" not in tables[0] + tables[1]
     row = direction_table([standing(measured=-0.02)], "x")
     assert "error against reference_error" in row
     assert "differs: other data" in row

@@ -321,6 +321,50 @@ def shared_values() -> Compressed:
     return Compressed(held)
 
 
+def tied() -> Compressed:
+    """Tensors under several names, in a format and dense, and one that is equal and not tied."""
+    table, bias = values("tied table", 12, 5), values("tied bias", 12)
+    state = {
+        "words.weight": table,
+        "out.weight": table,
+        "out.bias": bias,
+        "again.weight": table,
+        "again.bias": bias,
+        "apart.bias": bias.clone(),
+        "steps": torch.tensor(7),
+    }
+    return Compressed.from_tensors(state, {"out.weight": Dense(table, "float16")})
+
+
+def more_layers() -> Compressed:
+    """The layers that came in after the first ones, with and without their sizes."""
+    held: dict[str, Format] = {
+        "words.weight": Dense(values("more words", 9, 6)),
+        "along.weight": Dense(values("along", 4, 3, 3)),
+        "along.bias": Dense(values("along bias", 4)),
+        "norm.running_mean": Dense(values("mean", 4)),
+        "norm.running_var": Dense(values("variance", 4).abs()),
+        "norm.weight": Dense(values("scale", 4)),
+        "norm.bias": Dense(values("shift", 4)),
+        "norm.num_batches_tracked": Dense(torch.tensor(5), "int64"),
+    }
+    roles = {"running_mean": 3, "running_var": 4, "weight": 5, "bias": 6, "num_batches_tracked": 7}
+    layers = (
+        LayerEntry("embedding", "words", {}, (), {"weight": 0}),
+        LayerEntry("tanh", "tanh"),
+        LayerEntry("convolution-1d", "along", {"padding": 1, "groups": 2}, (), {
+            "weight": 1, "bias": 2,
+        }),
+        LayerEntry("normalisation", "norm", {"epsilon": 981668463}, (), roles),
+        LayerEntry("sigmoid", "sigmoid"),
+        LayerEntry("gelu", "gelu"),
+        LayerEntry("silu", "silu"),
+        LayerEntry("softmax", "softmax", {"dimension": 2}),
+        LayerEntry("log-softmax", "log", {"last": 1}),
+    )  # fmt: skip
+    return Compressed(held, layers, {}, {"norm.num_batches_tracked": "int64"})
+
+
 RECIPES: dict[str, Callable[[], Compressed]] = {
     "floats": floats,
     "integers": integers,
@@ -333,6 +377,8 @@ RECIPES: dict[str, Callable[[], Compressed]] = {
     "convolution-network": convolution_network,
     "graph": graph,
     "shared-parts": shared_parts,
+    "tied": tied,
+    "more-layers": more_layers,
     "uniform-grids": uniform_grids,
     "sparse-values": sparse_values,
     "shared-values": shared_values,
