@@ -9,7 +9,6 @@ import copy
 from collections.abc import Mapping
 from typing import Annotated, ClassVar, Literal
 
-import torch
 from pydantic import Field
 from torch import nn
 
@@ -19,9 +18,8 @@ from methods.formats.format import Format
 from methods.formats.sparse import Sparse
 from methods.formats.uniform import Granularity
 from methods.method import MethodConfig, Task, UnsuitableTask
-from methods.prune import Masks, apply_masks, density_schedule, magnitude_mask
+from methods.prune import Masks, density_schedule, prune_to, retrain
 from methods.rounding import round_to_nearest
-from methods.training import cosine
 from methods.weights import Weight, holds_weights, require_weights
 
 HALF_MAX = 65504.0
@@ -233,19 +231,15 @@ def _prune(
     masks: Masks = {}
     schedules = {name: density_schedule(d, config.rounds) for name, d in densities.items()}
     for step in range(config.rounds):
-        parameters: dict[str, torch.Tensor] = dict(network.named_parameters())
-        for name, schedule in schedules.items():
-            masks[name] = magnitude_mask(parameters[name], schedule[step])
-        apply_masks(network, masks)
-        epochs = config.final_epochs if step == config.rounds - 1 else config.round_epochs
-        if epochs:
-            task.fit(
-                network,
-                epochs,
-                learning_rate=config.learning_rate,
-                schedule=cosine,
-                after_step=lambda: apply_masks(network, masks),
-                weight_decay=config.weight_decay,
-                seed=seed * 100 + step,
-            )
+        prune_to(network, masks, {name: by_step[step] for name, by_step in schedules.items()})
+        last = step == config.rounds - 1
+        retrain(
+            task,
+            network,
+            masks,
+            config.final_epochs if last else config.round_epochs,
+            learning_rate=config.learning_rate,
+            weight_decay=config.weight_decay,
+            seed=seed * 100 + step,
+        )
     return masks

@@ -34,7 +34,7 @@ from methods.formats.dense import Dense
 from methods.formats.format import Format
 from methods.formats.sparse_codebook import SparseCodebook
 from methods.method import MethodConfig, Task, UnsuitableTask
-from methods.prune import Masks, apply_masks, density_schedule, frozen, magnitude_mask
+from methods.prune import Masks, density_schedule, frozen, prune_to, retrain
 from methods.training import cosine
 from methods.weights import Weight, holds_weights, require_weights
 
@@ -239,56 +239,38 @@ def prune(
 ) -> Masks:
     """Stage 1, in place: the largest magnitudes survive and are retrained, round by round."""
     masks: Masks = {}
+    names = dict(zip(densities, _parameters(network, densities), strict=True))
     linear = {
         name: density_schedule(densities[name], config.linear_rounds)
         for name, module in network.named_modules()
         if name in densities and isinstance(module, nn.Linear) and config.linear_rounds
     }
-    for step in range(config.linear_rounds if linear else 0):
-        _prune_to(network, masks, {name: by_step[step] for name, by_step in linear.items()})
-        with frozen(network, except_for=linear):
-            _retrain(
-                task, network, masks, config, config.linear_round_epochs, seed * 100 + 50 + step
-            )
     together = {
         name: [d] * config.rounds if name in linear else density_schedule(d, config.rounds)
         for name, d in densities.items()
     }
+
+    def a_round(schedules: Mapping[str, list[float]], step: int, epochs: int, seed: int) -> None:
+        wanted = {names[name]: by_step[step] for name, by_step in schedules.items()}
+        prune_to(network, masks, wanted)
+        retrain(
+            task,
+            network,
+            masks,
+            epochs,
+            learning_rate=config.learning_rate,
+            weight_decay=config.weight_decay,
+            seed=seed,
+        )
+
+    for step in range(config.linear_rounds if linear else 0):
+        with frozen(network, except_for=linear):
+            a_round(linear, step, config.linear_round_epochs, seed * 100 + 50 + step)
     for step in range(config.rounds):
-        _prune_to(network, masks, {name: by_step[step] for name, by_step in together.items()})
         last = step == config.rounds - 1
         epochs = config.final_epochs if last else config.round_epochs
-        _retrain(task, network, masks, config, epochs, seed * 100 + step)
+        a_round(together, step, epochs, seed * 100 + step)
     return masks
-
-
-def _prune_to(network: nn.Module, masks: Masks, densities: Mapping[str, float]) -> None:
-    parameters = _parameters(network, densities)
-    for (name, parameter), density in zip(parameters.items(), densities.values(), strict=True):
-        masks[name] = magnitude_mask(parameter, density)
-    apply_masks(network, masks)
-
-
-def _retrain(
-    task: Task,
-    network: nn.Module,
-    masks: Masks,
-    config: DeepCompressionConfig,
-    epochs: int,
-    seed: int,
-) -> None:
-    """Train what is not frozen, the pruned weights held at zero."""
-    if not epochs:
-        return
-    task.fit(
-        network,
-        epochs,
-        learning_rate=config.learning_rate,
-        schedule=cosine,
-        after_step=lambda: apply_masks(network, masks),
-        weight_decay=config.weight_decay,
-        seed=seed,
-    )
 
 
 @dataclass

@@ -10,6 +10,9 @@ from collections.abc import Collection, Iterator, Mapping
 import torch
 from torch import nn
 
+from methods.method import Task
+from methods.training import cosine
+
 Masks = dict[str, torch.Tensor]
 """Survivors by parameter name: bool, of the parameter's shape."""
 
@@ -67,3 +70,35 @@ def density_schedule(target: float, rounds: int) -> list[float]:
     densities = [target ** ((step + 1) / rounds) for step in range(rounds)]
     densities[-1] = target
     return densities
+
+
+def prune_to(network: nn.Module, masks: Masks, densities: Mapping[str, float]) -> None:
+    """Prune in place to ``densities`` (by parameter name); ``masks`` gets what survives."""
+    parameters = dict(network.named_parameters())
+    for name, density in densities.items():
+        masks[name] = magnitude_mask(parameters[name], density)
+    apply_masks(network, masks)
+
+
+def retrain(
+    task: Task,
+    network: nn.Module,
+    masks: Masks,
+    epochs: int,
+    *,
+    learning_rate: float,
+    weight_decay: float | None,
+    seed: int,
+) -> None:
+    """Train on from the current values, the pruned weights held at zero; no epochs ask nothing."""
+    if not epochs:
+        return
+    task.fit(
+        network,
+        epochs,
+        learning_rate=learning_rate,
+        schedule=cosine,
+        after_step=lambda: apply_masks(network, masks),
+        weight_decay=weight_decay,
+        seed=seed,
+    )

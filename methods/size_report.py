@@ -95,13 +95,15 @@ def table_rows(report: Mapping[str, Any]) -> list[list[str]]:
 
 
 def summary(report: Mapping[str, Any]) -> str:
-    """One line: bytes before and after, and the true ratio."""
+    """A line: bytes before and after, and the true ratio; and what the method remarked."""
     original = ""
     if report["original_bytes"] != report["reference_bytes"]:
         original = f" ({report['original_bytes']:,} as it was)"
+    told = report["metadata"].get("remark")
     return (
         f"{report['reference_bytes']:,} bytes of parameters in float32{original}, "
         f"{report['file_bytes']:,} in the file: ratio {report['ratio']:.2f}"
+        + (f"\n{told[:1].upper()}{told[1:]}." if told else "")
     )
 
 

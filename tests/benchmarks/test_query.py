@@ -11,7 +11,7 @@ import pytest
 
 from benchmarks.board import Board, read_board
 from benchmarks.columns import VIEWS
-from benchmarks.query import as_records, ask, column_rows, open_views, query, rows_of
+from benchmarks.query import SETTINGS, as_records, ask, column_rows, open_views, query, rows_of
 from registry.errors import UserError
 
 duckdb = pytest.importorskip("duckdb", reason="the extra netcompress[query]")
@@ -150,6 +150,13 @@ def test_bad_sql_is_one_line(views: Any, statement: str) -> None:
         ask(views, statement)
     assert "\n" not in str(caught.value)
     assert len(str(caught.value)) > 20
+
+
+def test_the_walls_stand_and_are_locked(views: Any) -> None:
+    found = dict(ask(views, "SELECT name, value FROM duckdb_settings()").rows)
+    for name, value in (*SETTINGS.items(), ("lock_configuration", "true")):
+        assert name == "memory_limit" or found[name] == value, name
+    assert found["memory_limit"] == "1.0 GiB"
 
 
 def test_endless_answers_are_refused(views: Any) -> None:

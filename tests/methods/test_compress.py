@@ -70,7 +70,7 @@ class Everything(nn.Module):
         super().__init__()
         self.emb = nn.Embedding(11, 8)
         self.conv1 = nn.Conv1d(8, 8, 3, padding=2, dilation=2, groups=2)
-        self.conv2 = nn.Conv2d(1, 2, (3, 1), stride=2, padding=(1, 0), bias=False)
+        self.conv2 = nn.Conv2d(1, 2, (3, 1), stride=(2, 1), padding=(1, 0), bias=False)
         self.norm = nn.BatchNorm2d(2)
         self.lstm = nn.LSTM(8, 6, 2, bidirectional=True, batch_first=True, proj_size=4)
         self.gru = nn.GRU(8, 5, batch_first=True)

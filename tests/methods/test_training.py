@@ -18,7 +18,7 @@ class Counted(nn.Conv2d):
 
     passes = 0
 
-    def forward(self, input: torch.Tensor) -> torch.Tensor:  # noqa: A002
+    def forward(self, input: torch.Tensor) -> torch.Tensor:
         self.passes += 1
         return super().forward(input)
 
