@@ -14,10 +14,12 @@ from torch import nn
 
 from methods.compressed import Compressed
 from methods.discovery import load_method
+from methods.document import MAX_NAME_BYTES, check_text
+from methods.formats.dense import DTYPE_NAMES, STORED
 from methods.method import Method, MethodConfig, Task, UnsuitableTask, parse_config
 from methods.user_data import DatalessTask, Pair, classification_task, read_data
 from methods.user_network import UserNetwork, read_network
-from methods.weights import find_weights, tensor_state
+from methods.weights import find_ties, find_weights, tensor_state, tie_parameters
 from registry.errors import UserError
 
 Progress = Callable[[int, int | None], None]
@@ -103,9 +105,7 @@ def carry_out(request: Request, progress: Progress = lambda done, total: None) -
         except UserError:
             raise
         except Exception as fault:  # of a forward pass or a plugin that is not ours
-            raise UserError(
-                f"{method.name} failed on {user.name}: {type(fault).__name__}: {fault}"
-            ) from fault
+            raise UserError(f"{method.name} failed on {user.name}: {_said(fault)}") from fault
     return Outcome(compressed, method.name, dense, user.remarks)
 
 
@@ -165,16 +165,43 @@ def _network(request: Request) -> UserNetwork:
     """A copy of the network, in evaluation mode."""
     given = request.network
     if not isinstance(given, nn.Module):
-        return read_network(given, request.weights, seed=request.seed)
+        user = read_network(given, request.weights, seed=request.seed)
+        state = _storable(user.network)
+        tie_parameters(user.network, find_ties(state))
+        return user
     if request.weights is not None:
         raise UserError("weights are for a factory: load them into the network first")
-    tensor_state(given)
+    ties = find_ties(_storable(given))
     try:
-        return UserNetwork("network", copy.deepcopy(given).eval())
+        network = copy.deepcopy(given).eval()
+        tie_parameters(network, ties)
+        return UserNetwork("network", network)
     except Exception as fault:
-        raise UserError(
-            f"{type(given).__name__} cannot be copied: {type(fault).__name__}: {fault}"
-        ) from fault
+        raise UserError(f"{type(given).__name__} cannot be copied: {_said(fault)}") from fault
+
+
+def _said(fault: Exception) -> str:
+    text = f"{type(fault).__name__}: {fault}"
+    if "deepcopy" in text and "weight_norm" in text:  # torch's own words name no way out
+        return (
+            "it holds a tensor that is computed from others. Where that is the older weight_norm, "
+            "torch.nn.utils.remove_weight_norm(layer) gives the layer a weight of its own, which "
+            "can be compressed"
+        )
+    return text
+
+
+def _storable(network: nn.Module) -> dict[str, torch.Tensor]:
+    """The network's tensors; what no file can hold shows here, before any long work."""
+    state = tensor_state(network)
+    for name, tensor in state.items():
+        check_text(name, f"the name of tensor {name[:60]!r}", MAX_NAME_BYTES)
+        if tensor.dtype not in DTYPE_NAMES:
+            raise UserError(
+                f"{name} holds {tensor.dtype}, which no file of ours can: convert it to one of "
+                f"{', '.join(STORED)}"
+            )
+    return state
 
 
 def _task(

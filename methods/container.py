@@ -60,8 +60,11 @@ def write_document(
     check_document(document, layer_kinds, max_weights)
     header, sections = _encode(document)
     total = PREFIX_BYTES + len(header) + sum(map(len, sections))
-    if _items(document) > _budget(total):
-        raise FormatError(f"too many layers, tensors and parts for {total} bytes: split the file")
+    if (items := _items(document)) > _budget(total):
+        raise FormatError(
+            f"{items} layers, tensors, dimensions and parts, more than the {_budget(total)} that a "
+            f"file of {total} bytes may have: the network has too many small layers for one file"
+        )
     start = MAGIC + bytes([VERSION]) + total.to_bytes(8, "little")
     digest = hashlib.sha256(start + header)
     for section in sections:

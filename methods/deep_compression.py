@@ -159,7 +159,10 @@ class DeepCompression:
         if config.bias_dtype == "float16":
             for name, parameter in network.named_parameters():
                 if name not in formats and parameter.dtype == torch.float32:
-                    formats[name] = Dense(parameter.detach(), storage="float16")
+                    half = Dense(parameter.detach(), storage="float16")
+                    if not torch.equal(half.values.isfinite(), parameter.isfinite()):
+                        raise UnsuitableTask(f"{name} is beyond float16: leave bias_dtype out")
+                    formats[name] = half
         return Compressed.from_module(network, formats, metadata=metadata)
 
 
@@ -219,7 +222,8 @@ def settings_for(
     densities: dict[str, float] = {}
     weight_bits: dict[str, int] = {}
     for name, weight in layers.items():
-        default = paper.densities[name] if paper else DEFAULT_DENSITY
+        one = 1 / weight.tensor.numel()  # a layer of a few weights keeps one
+        default = paper.densities[name] if paper else max(DEFAULT_DENSITY, one)
         densities[name] = by_layer[0].get(name, default)
         default_bits = CONVOLUTION_BITS if weight.tensor.dim() > 2 else LINEAR_BITS
         if paper:
@@ -325,7 +329,8 @@ def summed_gradient(gradient: torch.Tensor, codebook: Codebook) -> torch.Tensor:
         (k), of the centroids' dtype.
     """
     summed = torch.zeros_like(codebook.centroids)
-    return summed.index_add_(0, codebook.codes, gradient.reshape(-1)[codebook.positions])
+    of_members = gradient.reshape(-1)[codebook.positions].to(summed.dtype)
+    return summed.index_add_(0, codebook.codes, of_members)
 
 
 def _write_shared(weight: nn.Parameter, codebook: Codebook) -> None:
@@ -333,7 +338,7 @@ def _write_shared(weight: nn.Parameter, codebook: Codebook) -> None:
     with torch.no_grad():
         # Row-major whatever the memory format; a copy, as the two may share memory and not strides.
         flat = weight.flatten().clone()
-        flat[codebook.positions] = codebook.centroids[codebook.codes]
+        flat[codebook.positions] = codebook.centroids[codebook.codes].to(flat.dtype)
         weight.copy_(flat.reshape(weight.shape))
 
 
@@ -356,8 +361,8 @@ def train_codebooks(
     def sum_gradients() -> None:
         for name, codebook in codebooks.items():
             gradient = parameters[name].grad
-            assert gradient is not None  # every layer takes part in the forward pass
-            codebook.centroids.grad = summed_gradient(gradient, codebook)
+            if gradient is not None:  # of a layer that takes part, and is not frozen
+                codebook.centroids.grad = summed_gradient(gradient, codebook)
 
     def write_back() -> None:
         for name, codebook in codebooks.items():

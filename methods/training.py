@@ -7,7 +7,7 @@ import torch
 from torch import nn
 from torch.nn import functional
 
-from methods.method import Batch, Loss
+from methods.method import Batch, Loss, UnsuitableTask
 from registry.vocabulary import Metric
 
 ERROR = Metric(title="error", unit="fraction", direction="lower", interval="binomial")
@@ -113,6 +113,11 @@ class ClassificationTask:
             network.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
         trainable = [one for one in network.parameters() if one.requires_grad]
         trained = trainable if parameters is None else list(parameters)
+        if epochs and not trained:
+            raise UnsuitableTask(
+                "every parameter is frozen, so nothing can be trained: set requires_grad on those "
+                "that may change"
+            )
         fed, rows, labels = self._past_frozen(network)
         decay = self._weight_decay if weight_decay is None else weight_decay
         steps_an_epoch = math.ceil(len(self._train[0]) / self._batch_size)

@@ -18,6 +18,9 @@ from methods.weights import find_ties, tensor_state
 from registry.errors import UserError
 
 _FACTORY = re.compile(r"[A-Za-z_]\w*(\.[A-Za-z_]\w*)*:[A-Za-z_]\w*(\.[A-Za-z_]\w*)*")
+WRAPPERS = ("module.", "_orig_mod.")
+MAX_LINES, MAX_LINE = 6, 400
+"""Of torch's message on names that do not fit: it lists them all."""
 WAYS = "a .safetensors file, a .pt or .pth state dict, or package.module:factory"
 
 
@@ -108,6 +111,7 @@ def _own_folder() -> Iterator[None]:
 def _filled(network: nn.Module, state: State, path: Path) -> tuple[str, ...]:
     """Load the weights into the network; remarks."""
     wanted = tensor_state(network)
+    state, remarks = _without_prefix(state, set(wanted), path)
     for name, first in find_ties(wanted).items():  # a file may hold one name of a tied tensor
         for known, other in ((name, first), (first, name)):
             if known in state and other not in state:
@@ -118,14 +122,25 @@ def _filled(network: nn.Module, state: State, path: Path) -> tuple[str, ...]:
     try:
         network.load_state_dict(state)
     except RuntimeError as fault:
-        raise UserError(f"{path}: does not fit the network: {fault}") from fault
+        said = "\n".join(line[:MAX_LINE] for line in str(fault).splitlines()[:MAX_LINES])
+        raise UserError(f"{path}: does not fit the network: {said}") from fault
     if not other_types:
-        return ()
+        return remarks
     name = other_types[0]
     return (
+        *remarks,
         f"{path.name}: {len(other_types)} tensors change their type to the network's, such as "
         f"{name} from {state[name].dtype} to {wanted[name].dtype}",
     )
+
+
+def _without_prefix(state: State, wanted: set[str], path: Path) -> tuple[State, tuple[str, ...]]:
+    """Without what DataParallel or torch.compile put before every name, where that fits."""
+    for prefix in WRAPPERS:
+        if all(name.startswith(prefix) for name in state) and not wanted & set(state):
+            bare = {name.removeprefix(prefix): tensor for name, tensor in state.items()}
+            return bare, (f"{path.name}: names are taken without the leading {prefix!r}",)
+    return state, ()
 
 
 def _said(fault: BaseException) -> str:

@@ -161,8 +161,8 @@ def _why_dense(holder: _Holder, applies_to: AppliesTo) -> str | None:
         return f"holds {tensor.dtype}, not floating-point numbers"
     if tensor.numel() == 0:
         return "is empty"
-    if not bool(torch.isfinite(tensor).all()):
-        return "holds values that are not finite"
+    if not bool(torch.isfinite(tensor.to(torch.float32)).all()):
+        return "holds values that are not finite in float32"
     return applies_to(holder.module)
 
 
@@ -193,6 +193,19 @@ def find_ties(state: Mapping[str, torch.Tensor]) -> dict[str, str]:
         if known != name:
             ties[name] = known
     return ties
+
+
+def tie_parameters(network: nn.Module, ties: Mapping[str, str]) -> None:
+    """Make each parameter that ``ties`` names (name -> earlier name) the very same object.
+
+    Parameters that merely share memory are parted by a copy, and each is trained its own way.
+    """
+    parameters = dict(network.named_parameters(remove_duplicate=False))
+    for name, first in ties.items():
+        one = parameters.get(first)
+        if one is not None and name in parameters and parameters[name] is not one:
+            path, _, role = name.rpartition(".")
+            setattr(network.get_submodule(path), role, one)
 
 
 def tensor_state(network: nn.Module) -> dict[str, torch.Tensor]:

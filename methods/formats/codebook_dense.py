@@ -19,7 +19,7 @@ from numpy.typing import NDArray
 
 from methods.bits import Reader
 from methods.formats.decoded_once import DecodedOnce
-from methods.formats.format import FormatError, check_parts
+from methods.formats.format import FormatError, check_parts, narrowed
 from methods.huffman import code_lengths, mean_length, pack_symbols, unpack_symbols
 
 MAX_VALUES = 256
@@ -56,7 +56,7 @@ class CodebookDense(DecodedOnce):
             raise ValueError(f"a code is outside the codebook of {codebook.size}")
         self.shape = tuple(shape)
         self.codes = codes.astype(np.uint8)
-        self.codebook: NDArray[Any] = codebook.astype(_STORED[codebook_dtype])
+        self.codebook: NDArray[Any] = narrowed(codebook, _STORED[codebook_dtype])
         self.codebook_dtype: CodebookDtype = codebook_dtype
 
     @classmethod

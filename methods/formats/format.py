@@ -12,9 +12,11 @@ format (tests/methods/formats holds each to them with Hypothesis):
 import math
 from abc import ABC, abstractmethod
 from collections.abc import Mapping
-from typing import ClassVar, Self
+from typing import Any, ClassVar, Self
 
+import numpy as np
 import torch
+from numpy.typing import NDArray
 
 from registry.errors import UserError
 
@@ -55,6 +57,19 @@ def check_parts(parts: Mapping[str, bytes], names: tuple[str, ...]) -> None:
     """
     if set(parts) != set(names):
         raise FormatError(f"parts {sorted(parts)} where {sorted(names)} belong")
+
+
+def narrowed(values: NDArray[np.floating], dtype: str) -> NDArray[Any]:
+    """``values`` rounded to the floating-point type ``dtype``, such as ``<f2``.
+
+    Raises:
+        ValueError: a finite one is beyond the type's range, and would become infinite.
+    """
+    with np.errstate(over="ignore"):
+        stored = values.astype(dtype)
+    if (np.isinf(stored) & np.isfinite(values)).any():
+        raise ValueError(f"a value is beyond the range of {stored.dtype.name}: store it wider")
+    return stored
 
 
 class Format(ABC):

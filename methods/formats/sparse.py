@@ -24,7 +24,7 @@ import torch
 from numpy.typing import NDArray
 
 from methods.bits import Reader, packed_bytes, write_varint
-from methods.formats.format import FormatError, check_parts
+from methods.formats.format import FormatError, check_parts, narrowed
 from methods.formats.survivors import SurvivorFormat
 from methods.huffman import (
     code_lengths,
@@ -72,7 +72,7 @@ class Sparse(SurvivorFormat):
             raise ValueError(f"an index has 1 to {MAX_INDEX_BITS} bits, not {index_bits}")
         self.shape = tuple(shape)
         self.positions = positions.astype(np.int64)
-        self.values: NDArray[Any] = values.astype(_STORED[value_dtype])
+        self.values: NDArray[Any] = narrowed(values, _STORED[value_dtype])
         self.value_dtype: ValueDtype = value_dtype
         steps = np.diff(self.positions, prepend=-1)
         if steps.size and int(steps.min()) < 1:

@@ -23,7 +23,7 @@ import torch
 from numpy.typing import NDArray
 
 from methods.bits import Reader, write_varint
-from methods.formats.format import FormatError, check_parts
+from methods.formats.format import FormatError, check_parts, narrowed
 from methods.formats.relative_index import MAX_INDEX_BITS, decode_positions, encode_positions
 from methods.formats.survivors import SurvivorFormat
 from methods.huffman import (
@@ -74,7 +74,7 @@ class SparseCodebook(SurvivorFormat):
         self.shape = tuple(shape)
         self.positions = positions.astype(np.int64)
         self.codes = codes.astype(np.uint16)
-        self.codebook: NDArray[Any] = codebook.astype(_STORED[codebook_dtype])
+        self.codebook: NDArray[Any] = narrowed(codebook, _STORED[codebook_dtype])
         self.codebook_dtype: CodebookDtype = codebook_dtype
         self.index_bits = index_bits
         # Checks the order of the positions too.

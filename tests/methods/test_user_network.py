@@ -367,6 +367,22 @@ def test_factories_that_give_no_network(target, message, in_folder):
     assert target in str(caught.value) or "weight" in str(caught.value)
 
 
+@pytest.mark.parametrize("prefix", ["module.", "_orig_mod."])
+def test_what_wrappers_put_before_every_name_is_taken_off(prefix, in_folder):
+    state = nn.Sequential(nn.Linear(4, 3)).state_dict()
+    torch.save({prefix + name: tensor for name, tensor in state.items()}, in_folder / "w.pt")
+    read = read_network("own_module_of_tests:build", in_folder / "w.pt")
+    same(read.network.state_dict(), state)
+    assert prefix in read.remarks[0]
+
+
+def test_a_message_lists_no_thousand_names(in_folder):
+    torch.save({f"x{n}.weight": torch.ones(1) for n in range(999)}, in_folder / "w.pt")
+    with pytest.raises(UserError, match="does not fit the network") as caught:
+        read_network("own_module_of_tests:build", in_folder / "w.pt")
+    assert len(str(caught.value)) < 2500
+
+
 def test_weights_that_do_not_fit(in_folder):
     torch.save({"weight": torch.ones(2, 2)}, in_folder / "w.pt")
     with pytest.raises(UserError, match="does not fit the network"):
