@@ -119,7 +119,7 @@ def digest_of(data: bytes) -> bytes:
 
 def _budget(total_bytes: int) -> int:
     """Objects that a file of this size may ask for: it bounds the memory of reading."""
-    return 1024 + total_bytes // 64
+    return 4096 + total_bytes // 28
 
 
 def _items(document: Document) -> int:

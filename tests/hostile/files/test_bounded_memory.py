@@ -89,7 +89,7 @@ def greedy_files() -> Iterator[bytes]:
         yield sealed(b"\0\0" + write_varint(count) + b"\x35\0\1a\0\0\0" * count)
         yield sealed(b"\0" + write_varint(count) + b"\1\1\1\7\1\0\0" * count)
     filling = 1 << 20
-    count = (1024 + filling // 64) // 2 - 8
+    count = (4096 + filling // 28) // 2 - 8
     header = _small_tensors(count)
     yield sealed(b"\0" + write_varint(count) + header + b"\0" + bytes(filling))
     last = b"\0\1z\1\x1b\7\0\1\x1f\0" + write_varint(filling)
