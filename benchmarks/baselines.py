@@ -112,13 +112,14 @@ def figure_text(found: Estimate | None, unit: Unit) -> str:
 
 
 def interval_text(found: Estimate | None, unit: Unit) -> str:
-    """The 95 % interval, or nothing where it cannot be told."""
+    """The 95 % interval, or nothing where it cannot be told or has no width."""
     if found is None or found.interval is None:
         return ""
     if unit == "bytes":
         ends = [f"{end:,.0f}" for end in (found.interval.low, found.interval.high)]
-        return f"[{', '.join(dict.fromkeys(ends))}]"
-    return interval(found.interval.low, found.interval.high, unit)
+        return f"[{ends[0]}, {ends[1]}]" if ends[0] != ends[1] else ""
+    text = interval(found.interval.low, found.interval.high, unit)
+    return text if text.startswith("[") else ""
 
 
 def uncompressed_text(runs: Sequence[ComparedRun]) -> str:

@@ -104,6 +104,7 @@ def estimate(measurements: Sequence[Measurement], metric: Metric) -> Estimate:
         sampling = wilson(min(max(mean, 0.0), 1.0), n)
         low = math.hypot(spread, mean - sampling.low)
         high = math.hypot(spread, sampling.high - mean)
+        low, high = min(low, mean), min(high, 1.0 - mean)  # no share lies below 0 or above 1
     return Estimate(mean, Interval(mean - low, mean + high), len(values), n)
 
 

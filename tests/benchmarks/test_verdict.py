@@ -139,6 +139,12 @@ def test_an_error_rate_has_the_test_sets_size_in_its_interval():
     assert judged.verdict == "inconclusive"  # ± 0.25 points against ± 0.005
 
 
+def test_an_error_rate_of_unlike_seeds_stays_a_share():
+    judged = judge(claim(unit="percent", reported="5", metric="error"), ERROR, [0, 0, 0.2], "error")
+    assert judged.low == 0.0
+    assert judged.high < 1.0
+
+
 def test_no_mean_over_a_partial_set():
     results = [result(0, ratio=40.0), result(1, outcome="failed"), result(2, ratio=40.0)]
     judged = verdict(claim(), RATIO, results)
