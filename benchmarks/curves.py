@@ -214,7 +214,8 @@ def _layers(picture: Picture, across: Axis, up: Axis) -> list[Spec]:
     x = {"field": "x", "type": "quantitative", "scale": across.scale, "axis": x_axis,
          "title": picture.x_title}  # fmt: skip
     y = {"type": "quantitative", "scale": up.scale, "axis": up.ticks, "title": y_title}
-    legend = {"title": None, "orient": "bottom", "columns": 2, "columnPadding": 40, "labelLimit": 400,
+    legend = {"title": None, "orient": "bottom", "columns": 2, "columnPadding": 40,
+              "labelLimit": 400,
               "symbolSize": 80, "symbolStrokeWidth": 0, "symbolOpacity": 1}  # fmt: skip
     look = {
         channel: {
