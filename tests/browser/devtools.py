@@ -107,10 +107,18 @@ class Browser:
 
     def open(self, address: str, settle_seconds: float = 0.1) -> int:
         """Load a page, touch each of its elements; how many there were."""
+        self.load(address, settle_seconds)
+        return self.touch(settle_seconds)
+
+    def load(self, address: str, settle_seconds: float = 0.1) -> None:
+        """Load a page and touch nothing."""
         self._loaded = 0
         self.call("Page.navigate", self.session, url=address)
         self._until(lambda: self._loaded >= 1, address)
         self._listen(settle_seconds)
+
+    def touch(self, settle_seconds: float = 0.1) -> int:
+        """Touch each element of the page, the button that empties the search among them."""
         touched = self.evaluate(TOUCH)
         self._listen(settle_seconds)
         return int(touched)
