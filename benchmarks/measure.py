@@ -9,7 +9,7 @@ import json
 import subprocess
 import sys
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import torch
 from pydantic import Field
@@ -26,13 +26,21 @@ PIXEL_SCALE = 1 / 256
 """Caffe's MNIST example scales pixels so and does not centre them."""
 
 
-class FileReport(Model):
+class SizedReport(Model):
+    """Bytes of a file, in all and by part; the base of what is reported on one."""
+
+    file_bytes: int
+    size_bytes: dict[str, int]
+
+
+Report = TypeVar("Report", bound=SizedReport)
+
+
+class FileReport(SizedReport):
     """What the file alone shows."""
 
     wrong: int
     n: int
-    file_bytes: int
-    size_bytes: dict[str, int]
     metrics: dict[str, Measurement] = Field(default_factory=dict)
     """The paper's count, where the file holds formats that it applies to."""
 
@@ -80,12 +88,21 @@ def measure_in_new_process(path: Path, data: str, device: str) -> FileReport:
     Raises:
         RuntimeError: that process failed; its last words are in the message.
     """
-    command = [sys.executable, "-P", "-m", "benchmarks.measure"]
-    command += ["--file", str(path), "--data", data, "--device", device]
+    arguments = ["--file", str(path), "--data", data, "--device", device]
+    return reported_by("benchmarks.measure", arguments, FileReport)
+
+
+def reported_by(module: str, arguments: list[str], kind: type[Report]) -> Report:
+    """What ``python -P -m module`` reports on a file; its parts add up to the file.
+
+    Raises:
+        RuntimeError: that process failed; its last words are in the message.
+    """
+    command = [sys.executable, "-P", "-m", module, *arguments]
     done = subprocess.run(command, capture_output=True, text=True, check=False)
     if done.returncode != 0:
         raise RuntimeError(f"reading the file back failed: {done.stderr[-2000:]}")
-    report = FileReport.model_validate_json(done.stdout)
+    report = kind.model_validate_json(done.stdout)
     if sum(report.size_bytes.values()) != report.file_bytes:
         raise RuntimeError(
             f"parts add up to {sum(report.size_bytes.values())} bytes, "

@@ -7,7 +7,6 @@ document.
 
 import argparse
 import json
-import subprocess
 import sys
 from collections.abc import Callable, Mapping
 from pathlib import Path
@@ -18,7 +17,7 @@ from torch import nn
 
 from benchmarks.benchmark import Measurement
 from benchmarks.datasets import contents, ensure
-from benchmarks.measure import error_measurement
+from benchmarks.measure import SizedReport, error_measurement, reported_by
 from benchmarks.speech import clips, fidelity, probabilities
 from benchmarks.splits import idx_split
 from benchmarks.trained_networks import (
@@ -32,19 +31,16 @@ from methods.formats.dense import Dense
 from methods.networks import float32_bytes
 from methods.training import count_errors
 from methods.weights import find_weights
-from registry.fields import Model
 
 Metrics = dict[str, Measurement]
 Judge = Callable[[nn.Module, nn.Module, Mapping[str, bytes], str], Metrics]
 """Of reference, network read back, the data set's files and the device."""
 
 
-class TrainedReport(Model):
+class TrainedReport(SizedReport):
     """What the file alone shows, beside the network that it was made of."""
 
     metrics: Metrics
-    size_bytes: dict[str, int]
-    file_bytes: int
     left_dense: tuple[str, ...] = Field(default=())
     """Weights that the file holds as they were."""
 
@@ -132,18 +128,8 @@ def measure_in_new_process(path: Path, network: str, data: str, device: str) -> 
     Raises:
         RuntimeError: that process failed; its last words are in the message.
     """
-    command = [sys.executable, "-P", "-m", "benchmarks.trained_measure", "--file", str(path)]
-    command += ["--network", network, "--data", data, "--device", device]
-    done = subprocess.run(command, capture_output=True, text=True, check=False)
-    if done.returncode != 0:
-        raise RuntimeError(f"reading the file back failed: {done.stderr[-2000:]}")
-    report = TrainedReport.model_validate_json(done.stdout)
-    if sum(report.size_bytes.values()) != report.file_bytes:
-        raise RuntimeError(
-            f"parts add up to {sum(report.size_bytes.values())} bytes, "
-            f"the file has {report.file_bytes}"
-        )
-    return report
+    arguments = ["--file", str(path), "--network", network, "--data", data, "--device", device]
+    return reported_by("benchmarks.trained_measure", arguments, TrainedReport)
 
 
 def main() -> None:
