@@ -193,7 +193,9 @@ class Browser:
                 self.counts.dialogs.append(f"{told['type']} {told['message']}")
                 self._send("Page.handleJavaScriptDialog", session, accept=True)
             case "Runtime.consoleAPICalled":
-                self.counts.console.append(f"{told['type']} {told['args']}")
+                frames = told.get("stackTrace", {}).get("callFrames", [])
+                source = frames[0]["url"] if frames else ""
+                self.counts.console.append(f"{told['type']} {told['args']} {source}")
             case "Runtime.exceptionThrown":
                 self.counts.console.append(str(told["exceptionDetails"]))
             case "Log.entryAdded":
