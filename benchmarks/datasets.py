@@ -13,11 +13,15 @@ from pathlib import Path
 
 from benchmarks.archives import BadArchive, read_bounded
 from benchmarks.cache import cache_folder, locked, make_folder
-from benchmarks.declarations import DATASETS, Dataset
+from benchmarks.dataset import Dataset
+from benchmarks.declarations import DATASETS
 from benchmarks.sources import DataFile, Progress, Source, SourceFailed
 from benchmarks.splits import BadData, ImageSplit
 from methods.atomic import write_atomically
 from registry.errors import UserError
+
+LISTED_FILES = 12
+"""At most so many are listed by name where they could not be had."""
 
 
 class DataMissing(UserError):
@@ -229,9 +233,11 @@ def _wanted(
     """What is wanted, where to put it, and what was tried."""
     folder = data_folder(dataset)
     lines = [f"data set {dataset.name} ({dataset.title}) could not be had. Wanted:"]
-    for file in dataset.files:
-        if file.name in faults and file.name not in fetched:
-            lines.append(f"  {file.name}  {file.size_bytes:,} bytes  SHA-256 {file.sha256}")
+    wanted = [one for one in dataset.files if one.name in faults and one.name not in fetched]
+    for file in wanted[:LISTED_FILES]:
+        lines.append(f"  {file.name}  {file.size_bytes:,} bytes  SHA-256 {file.sha256}")
+    if len(wanted) > LISTED_FILES:
+        lines.append(f"  and {len(wanted) - LISTED_FILES} more. {dataset.about}")
     for name, fault in faults.items():
         if fault != "missing" and name not in fetched:
             lines.append(f"The file in the cache is not used: {folder / name} {fault}")

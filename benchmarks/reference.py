@@ -76,8 +76,7 @@ def train_reference(
             schedule=recipe.schedule,
             seed=seed,
         )
-        assert isinstance(task.network, nn.Sequential)
-        Compressed.from_sequential(task.network, {}, metadata={}).save(path)
+        Compressed.from_module(task.network, {}, metadata={}).save(path)
 
 
 def _fill(network: nn.Module, path: Path) -> bool:

@@ -1,4 +1,4 @@
-"""The papers' networks as plain ``nn.Sequential``; children's names are the papers' layer names."""
+"""Networks as ``nn.Sequential``; children's names are the papers' layer names."""
 
 from collections import OrderedDict
 from collections.abc import Callable
@@ -10,6 +10,8 @@ LENET_300_100_PARAMETERS = 266_610
 """Deep Compression, section 5.1: 266,200 weights and 410 biases."""
 LENET_5_PARAMETERS = 431_080
 """Deep Compression, section 5.1: 430,500 weights and 580 biases."""
+LSTM_100_PARAMETERS = 46_509
+"""Four gates of 100 units with 12 inputs and two biases each, and 100 to 9 with biases."""
 
 
 def seeded(seed: int) -> torch.Generator:
@@ -80,6 +82,55 @@ def lenet_5(seed: int) -> nn.Sequential:
     return _initialise(_with_parameters(network, LENET_5_PARAMETERS), seeded(seed))
 
 
+class LastStep(nn.LSTM):
+    """An LSTM of one layer that gives what it holds after each sequence's last valid step.
+
+    Input (batch, time, inputs + 1) as ``with_lengths`` makes it, output (batch, units).
+    """
+
+    def __init__(self, inputs: int, units: int) -> None:
+        super().__init__(inputs, units, batch_first=True)
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:  # type: ignore[override]
+        steps: torch.Tensor = super().forward(x[..., :-1])[0]
+        last = lengths_of(x) - 1
+        return steps[torch.arange(len(steps), device=x.device), last]
+
+
+def with_lengths(rows: torch.Tensor, lengths: torch.Tensor) -> torch.Tensor:
+    """Sequences with one more channel at the end: 1 at valid steps and 0 at those that fill up.
+
+    Args:
+        rows: (batch, time, inputs).
+        lengths: (batch), each from 1 to time.
+    """
+    steps = torch.arange(rows.shape[1], device=rows.device)
+    valid = steps < lengths.to(rows.device).unsqueeze(1)
+    return torch.cat([rows, valid.unsqueeze(2).to(rows.dtype)], dim=2)
+
+
+def lengths_of(x: torch.Tensor) -> torch.Tensor:
+    """(batch) int64, of what ``with_lengths`` made."""
+    return x[..., -1].sum(dim=1).long()
+
+
+def lstm_100(seed: int) -> nn.Sequential:
+    """An LSTM of 100 units over 12 channels, and nine classes at its last step.
+
+    Input (batch, time, 13) as ``with_lengths`` makes it, output logits (batch, 9). All start
+    uniformly within 1/sqrt(100), the biases of the forget gates at 1.
+    """
+    network = nn.Sequential(OrderedDict(lstm=LastStep(12, 100), output=nn.Linear(100, 9)))
+    _with_parameters(network, LSTM_100_PARAMETERS)
+    generator = seeded(seed)
+    with torch.no_grad():
+        for parameter in network.parameters():
+            parameter.uniform_(-0.1, 0.1, generator=generator)
+        network.get_parameter("lstm.bias_ih_l0")[100:200] = 1.0
+        network.get_parameter("lstm.bias_hh_l0")[100:200] = 0.0
+    return network
+
+
 def _with_parameters(network: nn.Sequential, expected: int) -> nn.Sequential:
     count = sum(parameter.numel() for parameter in network.parameters())
     if count != expected:
@@ -90,6 +141,7 @@ def _with_parameters(network: nn.Sequential, expected: int) -> nn.Sequential:
 NETWORKS: dict[str, Callable[[int], nn.Sequential]] = {
     "lenet-300-100": lenet_300_100,
     "lenet-5": lenet_5,
+    "lstm-100": lstm_100,
 }
 """Untrained networks by name, from a seed."""
 

