@@ -248,9 +248,9 @@ def quantized(
 ) -> tuple[nn.Module, dict[str, Codebook]]:
     """A copy of the network in which the survivors of a layer share ``2^bits`` values at most."""
     network = copy.deepcopy(subject.network)
-    weight_bits = {name.removesuffix(".weight"): bits for name in subject.masks}
+    clusters = {name.removesuffix(".weight"): 2**bits for name in subject.masks}
     chosen = config.model_copy(update={"initialisation": how})
-    return network, share(network, subject.masks, weight_bits, chosen, seed)
+    return network, share(network, subject.masks, clusters, chosen, seed)
 
 
 def weights_of(network: nn.Module, kind: type[nn.Module]) -> list[str]:

@@ -20,7 +20,7 @@ Left out: dropout (LeNets have none) and dropping neurons that lost all connecti
 import copy
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
-from typing import Annotated, ClassVar, Literal
+from typing import Annotated, ClassVar, Literal, TypeVar
 
 import numpy as np
 import torch
@@ -36,7 +36,7 @@ from methods.formats.sparse_codebook import SparseCodebook
 from methods.method import MethodConfig, Task, UnsuitableTask
 from methods.prune import Masks, density_schedule, frozen, prune_to, retrain
 from methods.training import cosine
-from methods.weights import Weight, holds_weights, require_weights
+from methods.weights import AppliesTo, Weight, holds_weights, require_weights
 
 Density = Annotated[float, Field(gt=0.0, le=1.0)]
 Bits = Annotated[int, Field(ge=1, le=8)]
@@ -76,13 +76,11 @@ CONVOLUTION_BITS, LINEAR_BITS = 8, 5
 """Tables 3 to 5, for networks without a table of their own."""
 
 
-class DeepCompressionConfig(MethodConfig):
-    """Hyper-parameters; None means the paper's value for this network (``PAPER_SETTINGS``)."""
+class StagesConfig(MethodConfig):
+    """Hyper-parameters of pruning and sharing, whatever the widths of codes and positions."""
 
     densities: dict[str, Density] | None = None
-    """Share of weights kept, by layer name."""
-    weight_bits: Bits | dict[str, Bits] | None = None
-    index_bits: Annotated[int, Field(ge=1, le=8)] | None = None
+    """Share of weights kept, by layer name; None: the paper's of this network."""
     initialisation: Initialisation = "linear"
     """Section 3.2: linear is best."""
     rounds: Annotated[int, Field(ge=1, le=20)] = 6
@@ -102,7 +100,6 @@ class DeepCompressionConfig(MethodConfig):
     codebook_epochs: Annotated[int, Field(ge=0, le=200)] = 5
     codebook_learning_rate: Annotated[float, Field(gt=0)] = 3e-4
     """For summed gradients (eq. 3), which grow with a cluster's size; not published."""
-    bias_dtype: Literal["float32", "float16"] = "float32"
     codebook_dtype: Literal["float32", "float16"] = "float32"
 
     @property
@@ -110,6 +107,17 @@ class DeepCompressionConfig(MethodConfig):
         linear = self.linear_rounds * self.linear_round_epochs
         together = (self.rounds - 1) * self.round_epochs + self.final_epochs
         return linear + together + self.codebook_epochs
+
+
+SomeConfig = TypeVar("SomeConfig", bound=StagesConfig)
+
+
+class DeepCompressionConfig(StagesConfig):
+    """Hyper-parameters; None means the paper's value for this network (``PAPER_SETTINGS``)."""
+
+    weight_bits: Bits | dict[str, Bits] | None = None
+    index_bits: Annotated[int, Field(ge=1, le=8)] | None = None
+    bias_dtype: Literal["float32", "float16"] = "float32"
 
 
 class DeepCompression:
@@ -142,14 +150,10 @@ class DeepCompression:
         densities, weight_bits, index_bits = settings_for(task.name, layers, config)
         metadata = {"method": self.name}
         if not task.can_train:
-            asked = config.densities or {}
-            densities = {name: asked.get(name, 1.0) for name in densities}
-            config = config.model_copy(update=WITHOUT_TRAINING)
-            metadata["remark"] = "no training data: nothing was retrained" + (
-                "" if asked else ", so nothing was pruned"
-            )
+            densities, config, metadata["remark"] = without_training(densities, config)
         masks = prune(task, network, densities, config, seed)
-        codebooks = share(network, masks, weight_bits, config, seed)
+        clusters = {name: 2**bits for name, bits in weight_bits.items()}
+        codebooks = share(network, masks, clusters, config, seed)
         if config.codebook_epochs:
             train_codebooks(task, network, masks, codebooks, config, seed)
         formats = {
@@ -166,11 +170,27 @@ class DeepCompression:
         return Compressed.from_module(network, formats, metadata=metadata)
 
 
-def weights_by_layer(network: nn.Module) -> dict[str, Weight]:
+def weights_by_layer(
+    network: nn.Module, applies_to: AppliesTo = holds_weights
+) -> dict[str, Weight]:
     """The weights to compress by the name of their layer, such as ``ip1``; where a layer holds
     several, by their own, such as ``lstm.weight_ih_l0``."""
-    handled = require_weights(network).handled
+    handled = require_weights(network, applies_to).handled
     return {weight.name.removesuffix(".weight"): weight for weight in handled}
+
+
+def without_training(
+    layers: Iterable[str], config: SomeConfig
+) -> tuple[dict[str, float], SomeConfig, str]:
+    """Densities by layer, configuration and remark where nothing can be retrained.
+
+    Only what is asked for is pruned then.
+    """
+    asked = config.densities or {}
+    pruned = "" if asked else ", so nothing was pruned"
+    remark = f"no training data: nothing was retrained{pruned}"
+    once = config.model_copy(update=WITHOUT_TRAINING)
+    return {name: asked.get(name, 1.0) for name in layers}, once, remark
 
 
 def _parameters(network: nn.Module, layers: Iterable[str]) -> dict[str, nn.Parameter]:
@@ -238,7 +258,7 @@ def prune(
     task: Task,
     network: nn.Module,
     densities: Mapping[str, float],
-    config: DeepCompressionConfig,
+    config: StagesConfig,
     seed: int,
 ) -> Masks:
     """Stage 1, in place: the largest magnitudes survive and are retrained, round by round."""
@@ -292,11 +312,11 @@ class Codebook:
 def share(
     network: nn.Module,
     masks: Masks,
-    weight_bits: Mapping[str, int],
-    config: DeepCompressionConfig,
+    clusters: Mapping[str, int],
+    config: StagesConfig,
     seed: int,
 ) -> dict[str, Codebook]:
-    """Stage 2a, in place: k-means over the survivors of each layer (eq. 2)."""
+    """Stage 2a, in place: k-means of a layer's survivors to at most ``clusters`` values (eq. 2)."""
     parameters = dict(network.named_parameters())
     codebooks: dict[str, Codebook] = {}
     for name, mask in masks.items():
@@ -305,8 +325,8 @@ def share(
         survivors = weight.detach().flatten()[positions].float().cpu().numpy()
         if survivors.size == 0:
             raise UnsuitableTask(f"no weight of {name} survives: raise its density")
-        clusters = 2 ** weight_bits[name.removesuffix(".weight")]
-        centroids, codes = kmeans(survivors, clusters, config.initialisation, seed=seed)
+        most = clusters[name.removesuffix(".weight")]
+        centroids, codes = kmeans(survivors, most, config.initialisation, seed=seed)
         codebook = Codebook(
             centroids=nn.Parameter(
                 torch.from_numpy(centroids.astype(np.float32)).to(weight.device)
@@ -347,13 +367,13 @@ def train_codebooks(
     network: nn.Module,
     masks: Masks,
     codebooks: Mapping[str, Codebook],
-    config: DeepCompressionConfig,
+    config: StagesConfig,
     seed: int,
 ) -> None:
     """Stage 2b, in place: centroids learn by the sum of their members' gradients (eq. 3).
 
-    Biases are trained along at the rate of retraining. The assignment of weights to centroids is
-    fixed.
+    Biases, and whatever else is not shared, are trained along at the rate of retraining. The
+    assignment of weights to centroids is fixed.
     """
     parameters = dict(network.named_parameters())
     biases = [parameter for name, parameter in parameters.items() if name not in masks]
@@ -383,7 +403,7 @@ def train_codebooks(
 
 
 def _codebook_optimizer(
-    biases: list[nn.Parameter], config: DeepCompressionConfig
+    biases: list[nn.Parameter], config: StagesConfig
 ) -> Callable[[Iterable[nn.Parameter]], torch.optim.Optimizer]:
     """Plain gradient descent on the centroids, at their own rate; biases at that of retraining."""
     known = {id(bias) for bias in biases}

@@ -32,6 +32,7 @@ GROUP = "netcompress.methods"
 
 BUILT_IN: Mapping[str, tuple[str, str]] = {
     "deep-compression": ("methods.deep_compression:DeepCompression", "2016-deep-compression"),
+    "eie": ("methods.eie.plugin:Eie", "2016-eie"),
     "float16": ("methods.baselines:Float16", BASELINES),
     "int8-rtn": ("methods.baselines:Int8", BASELINES),
     "uniform": ("methods.baselines:UniformRounding", BASELINES),

@@ -13,7 +13,6 @@ from typing import Any, Self
 import numpy as np
 from numpy.typing import NDArray
 
-from methods.cluster import kmeans
 from registry.errors import UserError
 
 SLOTS = 16
@@ -257,11 +256,19 @@ def nearest_codes(values: Floats, codebook: NDArray[np.float32]) -> NDArray[np.u
     return codes.reshape(values.shape)
 
 
+def relative_change(before: Floats, after: Floats) -> float:
+    """Norm of the difference over the norm of what was; 0 where nothing was."""
+    norm = float(np.linalg.norm(before.astype(np.float64)))
+    return float(np.linalg.norm(after.astype(np.float64) - before)) / norm if norm else 0.0
+
+
 def cluster_codebook(weight: Floats, bias: Floats | None = None) -> NDArray[np.float32]:
     """A table of 0 and at most 15 values, ascending: k-means over what is not 0.
 
     Slots that are not needed hold 0, and no weight takes them.
     """
+    from methods.cluster import kmeans  # brings torch along, which takes seconds
+
     values = weight[weight != 0]
     if bias is not None:
         values = np.concatenate([values, bias[bias != 0]])

@@ -168,11 +168,11 @@ def test_after_sharing_a_layer_holds_no_more_values_than_centroids(task):
     network = task.fresh_network(1)
     config = DeepCompressionConfig(**SHORT)
     masks = prune(task, network, {"ip1": 0.2, "ip2": 0.5, "ip3": 0.5}, config, 1)
-    books = share(network, masks, {"ip1": 3, "ip2": 4, "ip3": 2}, config, 1)
-    for name, bits in (("ip1", 3), ("ip2", 4), ("ip3", 2)):
+    books = share(network, masks, {"ip1": 8, "ip2": 15, "ip3": 4}, config, 1)
+    for name, clusters in (("ip1", 8), ("ip2", 15), ("ip3", 4)):
         values = dict(network.named_parameters())[f"{name}.weight"][masks[f"{name}.weight"]]
-        assert len(values.unique()) <= 2**bits
-        assert len(books[f"{name}.weight"].centroids) <= 2**bits
+        assert len(values.unique()) <= clusters
+        assert len(books[f"{name}.weight"].centroids) <= clusters
 
 
 def test_centroids_that_are_trained_move_and_assignments_do_not(task):
