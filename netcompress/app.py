@@ -5,7 +5,17 @@ from typing import Annotated
 import typer
 
 from netcompress import __version__
-from netcompress.commands import compression, measured, plugins, records, running, website
+from netcompress.commands import (
+    bench,
+    compression,
+    eie,
+    eie_figures,
+    measured,
+    plugins,
+    records,
+    running,
+    website,
+)
 
 app = typer.Typer(
     name="netcompress",
@@ -45,5 +55,8 @@ records.register(app)
 measured.register(app)
 running.register(app)
 compression.register(app)
+eie.register(app)
+eie_figures.register()
+bench.register(app)
 plugins.register(app)
 website.register(app)

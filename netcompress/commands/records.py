@@ -114,6 +114,8 @@ def show(paper_id: Annotated[str, typer.Argument(metavar="ID")], as_json: JsonFl
     headers, rows = claim_cells(found, with_paper=False, with_place=True)
     print_table(headers, rows, right="claimed,measured,95 % interval,gap,yours")
     remark(MARKS_EXPLAINED)
+    for line in paper.contradictions:
+        print_text(f"The paper contradicts itself: {line}")
     for line in paper.left_out:
         print_text(f"Left out: {line}")
 

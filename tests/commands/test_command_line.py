@@ -79,7 +79,7 @@ def test_the_library_has_the_same_verbs(tmp_path):
         "import sys, netcompress\n"
         "assert 'torch' not in sys.modules and 'registry' not in sys.modules\n"
         "assert len(netcompress.load_catalog().papers) == 12\n"
-        "assert netcompress.run('2016-eie').results == []\n"
+        "assert netcompress.run('2015-hashed-nets').results == []\n"
         "assert netcompress.load.__module__ == 'methods.compressed'\n"
         "assert not hasattr(netcompress, 'no_such_verb')\n"
     )
@@ -133,6 +133,7 @@ def test_show(run):
     assert all({"where", "verdict", "reported"} <= set(claim) for claim in record["claims"])
     text = run("show", "2016-eie").stdout
     assert "EIE" in text
+    assert "The paper contradicts itself: Speed-up: the labels of Fig. 6" in text
     assert "where" in text
     assert "did you mean '2016-eie'" in run("show", "2016-eei", code=2).stderr
 
@@ -180,7 +181,7 @@ def test_claims_filter_and_check(run):
     missed = json.loads(run("claims", "2016-deep-compression", "--json").stdout)
     bad = [r for r in missed if r["verdict"] in ("missed", "disagrees", "failed")]
     run("claims", "2016-deep-compression", "--check", code=1 if bad else 0)
-    run("claims", "2016-eie", "--check")  # nothing of it has run, so nothing is missed
+    run("claims", "2015-hashed-nets", "--check")  # nothing of it has run, so nothing is missed
 
 
 def test_validate(run, tmp_path):
@@ -224,10 +225,12 @@ def test_data_list(run, tmp_path):
 def test_methods_and_benchmarks(run):
     methods = {row["name"]: row for row in json.loads(run("methods", "--json").stdout)}
     assert methods["deep-compression"]["status"] == "runs"
-    assert methods["eie"]["status"] == "planned"
+    assert methods["eie"]["status"] == "runs"
+    assert methods["hashed-nets"]["status"] == "planned"
     found = {row["name"]: row for row in json.loads(run("benchmarks", "--json").stdout)}
     assert found["mnist-lenet-300-100"]["status"] == "built"
-    assert found["eie-machine"]["status"] == "planned"
+    assert found["eie-arithmetic"]["status"] == "built"
+    assert found["hashed-mlps"]["status"] == "planned"
 
 
 def test_doctor(run):
@@ -257,7 +260,7 @@ def test_run_refuses_what_it_cannot_do(run):
 
 
 def test_a_paper_without_a_method_is_not_run(run):
-    done = run("run", "2016-eie", "--no-site", "--json")
+    done = run("run", "2015-hashed-nets", "--no-site", "--json")
     assert json.loads(done.stdout) == {"done": 0, "failed": 0, "skipped": 0, "results": []}
     assert "no method that runs yet" in done.stderr
 

@@ -1,0 +1,233 @@
+"""How fast the EIE model is: against literal loops over cycles, alternately in one process.
+
+The matrices are given: encoding, and the layout that the loops want, are outside of all times.
+Before anything is timed, the loops must agree with the model in every counter and output.
+"""
+
+import math
+import statistics
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from benchmarks.eie_cycle_loop import LoopInput, compiled_loops, run_loop, run_timing_loop
+from benchmarks.eie_layers import CLOCK_HZ, LAYERS, PES, drawn, layer_named
+from benchmarks.provenance import cpu_model
+from benchmarks.timing import alternate, median_ratio
+from methods.eie.encode import EncodedLayer, encode
+from methods.eie.machine import Machine, broadcast_columns, simulate_with_outputs
+from methods.eie.timing import cycles_of, positions_of
+from methods.kernels.choice import chosen_path
+from registry.errors import UserError
+
+TIMING = "numba cycle loop, timing alone"
+PRODUCTS = "numba cycle loop, products and counters"
+TIMING_ONLY = "numba timing-only cycle loop, timing alone"
+PEERS: Mapping[str, str] = {
+    TIMING: "our cycles, against the loop that also reads, multiplies and counts",
+    PRODUCTS: "our cycles, counters and outputs, against the same loop",
+    TIMING_ONLY: "our cycles, against a loop that handles no entries: like for like",
+}
+ROUNDS = 15
+SEED = 0
+BLOCK_SECONDS = 0.01
+"""A function that takes less is called again and again for about so long, and its mean taken."""
+MOST_CALLS = 400
+BOUND_US = 5_000.0
+"""For the cycles of all nine layers together, on one core."""
+
+Function = Callable[[], object]
+
+
+@dataclass(frozen=True, eq=False)
+class SpeedCase:
+    """A layer that is timed."""
+
+    name: str
+    layer: EncodedLayer
+    activation: NDArray[np.float32]
+    machine: Machine
+
+
+@dataclass(frozen=True)
+class SpeedRow:
+    """A case against a peer; times are medians of a call, in microseconds."""
+
+    case: str
+    peer: str
+    ours_us: float
+    peer_us: float
+    low: float | None
+    """95 % interval of the ratio over rounds."""
+    high: float | None
+
+    @property
+    def ratio(self) -> float:
+        """Above 1 we win."""
+        return self.peer_us / self.ours_us
+
+
+@dataclass(frozen=True)
+class SpeedReport:
+    """All rows of a run."""
+
+    rows: tuple[SpeedRow, ...]
+    rounds: int
+
+    @property
+    def summary(self) -> dict[str, dict[str, float]]:
+        """Of each peer, the geometric mean and the least of its ratios."""
+        return {
+            peer: {
+                "geometric_mean": statistics.geometric_mean(ratios),
+                "least": min(ratios),
+            }
+            for peer in PEERS
+            if (ratios := [row.ratio for row in self.rows if row.peer == peer])
+        }
+
+    @property
+    def timing_us(self) -> float:
+        """Our cycles of all cases together: of each the least median, if several were taken."""
+        cases = dict.fromkeys(row.case for row in self.rows if row.peer != PRODUCTS)
+        return sum(
+            min(row.ours_us for row in self.rows if row.case == case and row.peer != PRODUCTS)
+            for case in cases
+        )
+
+    def as_json(self) -> dict[str, Any]:
+        """The document of ``netcompress bench eie --json``."""
+        return {
+            "results": [
+                {
+                    "case": row.case, "peer": row.peer, "ours_us": row.ours_us,
+                    "peer_us": row.peer_us, "ratio": row.ratio, "low": row.low, "high": row.high,
+                    "threads": 1, "cache": "warm",
+                }
+                for row in self.rows
+            ],
+            "summary": self.summary,
+            "timing_us": self.timing_us,
+            "timing_bound_us": BOUND_US,
+            "kernels": chosen_path(),
+            "rounds": self.rounds,
+            "cpu": cpu_model(),
+            "densities": "inferred",
+            "seed": SEED,
+        }  # fmt: skip
+
+
+def paper_cases(names: Sequence[str] = ()) -> Iterator[SpeedCase]:
+    """The nine layers of Table III, or those named, at the inferred densities, on 64 PEs.
+
+    Raises:
+        UserError: there is no such layer.
+    """
+    machine = Machine(pes=PES, clock_mhz=CLOCK_HZ / 1e6)
+    for layer in [layer_named(name) for name in names] or LAYERS:
+        coded, activation = drawn(layer, "inferred", SEED)
+        yield SpeedCase(layer.name, encode(coded, PES), activation, machine)
+
+
+def chosen_peers(names: Sequence[str]) -> tuple[str, ...]:
+    """The peers that hold one of ``names``; all if none is given.
+
+    Raises:
+        UserError: a name is of no peer.
+    """
+    for name in names:
+        if not any(name in peer for peer in PEERS):
+            known = "; ".join(PEERS)
+            raise UserError(f"no peer has {name!r} in its name; they are: {known}")
+    return tuple(peer for peer in PEERS if not names or any(name in peer for name in names))
+
+
+def measure(
+    cases: Iterator[SpeedCase],
+    peers: Sequence[str] = tuple(PEERS),
+    rounds: int = ROUNDS,
+    progress: Callable[[str], None] = lambda _: None,
+) -> SpeedReport:
+    """Time every case against every peer, on one thread.
+
+    Raises:
+        UserError: numba is not installed.
+        RuntimeError: a loop and the model differ.
+    """
+    compiled_loops()  # said before anything is drawn
+    rows: list[SpeedRow] = []
+    for case in cases:
+        progress(f"timing {case.name}")
+        rows += _rows(case, peers, rounds)
+    return SpeedReport(tuple(rows), rounds)
+
+
+def _rows(case: SpeedCase, peers: Sequence[str], rounds: int) -> Iterator[SpeedRow]:
+    ours, loops = _functions(case)
+    wanted = {f"ours, {peer}": ours[peer] for peer in peers} | {p: loops[p] for p in peers}
+    # What does the same is timed once for both of its rows.
+    distinct = {id(function): function for function in wanted.values()}
+    calls = {str(key): _calls(function) for key, function in distinct.items()}
+    blocks = {str(key): _block(function, calls[str(key)]) for key, function in distinct.items()}
+    seconds = alternate(blocks, rounds)
+    per_call = {key: [s / calls[key] for s in found] for key, found in seconds.items()}
+    for peer in peers:
+        mine, theirs = (per_call[str(id(f))] for f in (ours[peer], loops[peer]))
+        ratio = median_ratio(theirs, mine)
+        yield SpeedRow(
+            case.name, peer, 1e6 * statistics.median(mine), 1e6 * statistics.median(theirs),
+            ratio.low, ratio.high,
+        )  # fmt: skip
+
+
+def _functions(case: SpeedCase) -> tuple[dict[str, Function], dict[str, Function]]:
+    """Of each peer's row: what we run, and what the peer runs."""
+    layer, machine = case.layer, case.machine
+    given = LoopInput.of(layer, case.activation, machine)
+    columns = broadcast_columns(layer, case.activation, signed=machine.signed)
+    positions, counts = positions_of(layer, columns), layer.counts.reshape(-1)
+
+    def timing() -> int:
+        return cycles_of(layer.counts, columns, positions, machine.queue_depth, layer.busy)
+
+    def products() -> object:
+        return simulate_with_outputs(layer, case.activation, machine)
+
+    def loop() -> object:
+        return run_loop(given)
+
+    def timing_loop() -> int:
+        return run_timing_loop(given, counts)
+
+    found, outputs = simulate_with_outputs(layer, case.activation, machine)
+    counters, loop_outputs = run_loop(given)
+    differing = [
+        f"{name} {value} for {getattr(found, name)}"
+        for name, value in vars(counters).items()
+        if value != getattr(found, name)
+    ]
+    if differing or not timing() == timing_loop() == found.cycles:
+        raise RuntimeError(f"{case.name}: the literal loop and the model differ: {differing}")
+    if not np.array_equal(outputs, loop_outputs):
+        raise RuntimeError(f"{case.name}: the literal loop's outputs are not the model's")
+    return (
+        {TIMING: timing, PRODUCTS: products, TIMING_ONLY: timing},
+        {TIMING: loop, PRODUCTS: loop, TIMING_ONLY: timing_loop},
+    )
+
+
+def _calls(function: Function) -> int:
+    """How often to call it in a row; the first call, which may compile, is not looked at."""
+    seconds = min(alternate({"it": function}, 3)["it"])
+    return min(MOST_CALLS, max(1, math.ceil(BLOCK_SECONDS / max(seconds, 1e-9))))
+
+
+def _block(function: Function, calls: int) -> Function:
+    def run() -> None:
+        for _ in range(calls):
+            function()
+
+    return run
