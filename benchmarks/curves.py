@@ -2,10 +2,12 @@
 
 A point is named by a number and a word that says what the number counts: ``2-bits``,
 ``25-percent``, ``4.5x``, ``tau-0.60``. Words before them (``conv2-svd-4x``) set pictures apart,
-as does a metric's ``chart`` in the vocabulary.
+as does a metric's ``chart`` in the vocabulary; or, where the vocabulary says so, they name the
+lines of one picture (``alex-6-8-pes``, ``alex-7-8-pes``).
 """
 
 import re
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from decimal import Decimal
 from functools import cached_property
@@ -28,11 +30,20 @@ from benchmarks.numbers import significant, with_symbol
 from registry.record import Paper
 from registry.units import Unit, from_base, to_base
 
-WIDTH, HEIGHT = 460, 280
+WIDTH, HEIGHT, TALLER = 460, 280, 380
 DODGE = 3.0
 """Pixels between series, so that their intervals stand side by side."""
-DASHES: tuple[list[int], ...] = ([1, 0], [6, 3], [2, 2], [8, 3, 2, 3], [4, 4], [10, 4])
-SHAPES = ("circle", "square", "triangle-up", "diamond", "triangle-down", "triangle-right")
+MANY = 6
+"""More series than these would drift apart by that, and need a taller picture and finer marks."""
+DASHES: tuple[list[int], ...] = (
+    [1, 0], [6, 3], [2, 2], [8, 3, 2, 3], [4, 4], [10, 4], [2, 5], [8, 2, 2, 2, 2, 2], [14, 2],
+)  # fmt: skip
+SALTIRE = (
+    "M-.9,-.55L-.55,-.9L0,-.35L.55,-.9L.9,-.55L.35,0L.9,.55L.55,.9L0,.35L-.55,.9L-.9,.55L-.35,0Z"
+)
+SHAPES = ("circle", "square", "triangle-up", "diamond", "triangle-down", "triangle-right", "cross",
+          "triangle-left", SALTIRE)  # fmt: skip
+AXIS_WORDS = {"percent": "per cent", "pes": "PEs"}
 JOINING = frozenset({"after", "at", "by", "for", "in", "of", "on", "the", "with", "without"})
 NUMBER = re.compile(
     r"(?:(?P<before>.+?)-)??(?P<number>1-\d{1,6}|\d{1,9}(?:\.\d{1,6})?)(?P<times>x?)"
@@ -48,6 +59,8 @@ class Place:
     axis: str
     """What the number counts; empty where the name does not say."""
     group: str = ""
+    prefix: str = ""
+    """What the name begins with that made the group, with its dash."""
 
 
 @dataclass(frozen=True)
@@ -71,15 +84,23 @@ class Picture:
     x_title: str
     unit: Unit
     points: list[Point] = field(default_factory=list)
+    measure: str = ""
+    """What all series measure, where their names do not say it."""
 
     @cached_property
     def series(self) -> list[str]:
         """Of the vocabulary's titles, in order."""
         return list(dict.fromkeys(point.series for point in self.points))
 
+    @property
+    def has_many(self) -> bool:
+        return len(self.series) > MANY
+
     @cached_property
     def common(self) -> str:
-        """Words that all titles begin with."""
+        """Words that all titles begin with, where titles say what is measured."""
+        if self.measure:
+            return ""
         alike = zip(*(title.split(" ") for title in self.series), strict=False)
         whole = " ".join(words[0] for words in takewhile(lambda w: len(set(w)) == 1, alike))
         return "" if len(self.series) > 1 and whole in self.series else whole
@@ -87,6 +108,8 @@ class Picture:
     @property
     def y_title(self) -> str:
         """What all series measure."""
+        if self.measure:
+            return self.measure
         words = self.common.split(" ")
         while words and words[-1] in JOINING:
             words.pop()
@@ -103,17 +126,17 @@ def place_of(point: str) -> Place | None:
     if match is None:
         return None
     before, after = match["before"] or "", match["after"] or ""
-    words = before.replace("-", " ").replace("_", " ")
+    words, prefix = before.replace("-", " ").replace("_", " "), before and f"{before}-"
     number = match["number"]
     is_share = "-" in number or (number == "1" and re.match(r"\d", before) is not None)
     if is_share:
-        return Place(float(number.partition("-")[2] or 1), "1/x", words)
+        return Place(float(number.partition("-")[2] or 1), "1/x", words, prefix)
     if match["times"]:
-        return Place(float(number), "times (×)", words)
+        return Place(float(number), "times (×)", words, prefix)
     if not after and re.fullmatch(r"[a-z_]+", before):
         return Place(float(number), words)  # "tau-0.60": the word before names the axis
-    after = after.replace("-", " ").replace("_", " ").replace("percent", "per cent")
-    return Place(float(number), after, words)
+    axis = " ".join(AXIS_WORDS.get(word, word) for word in re.split("[-_]", after))
+    return Place(float(number), axis, words, prefix)
 
 
 def curves(paper: Paper, one: MeasuredRun) -> list[str]:
@@ -131,16 +154,17 @@ def curves(paper: Paper, one: MeasuredRun) -> list[str]:
 def pictures_of(paper: Paper, one: MeasuredRun) -> list[Picture]:
     """By unit, way of counting, the vocabulary's ``chart``, axis and group."""
     found: dict[tuple[str | None, ...], Picture] = {}
+    labels = {f"{row.id}-": row.label for table in paper.tables for row in table.rows if row.label}
     for key in one.metric_keys():
         estimate = one.estimate(key)
         if estimate is not None:
             ends = estimate.interval
             low, high = (ends.low, ends.high) if ends else (None, None)
-            _add(found, one, key, (estimate.value, low, high), is_ours=True)
+            _add(found, one, key, (estimate.value, low, high), labels, is_ours=True)
     for claim in paper.claims if found else ():
         if claim.measured_as and claim.reported and paper.run_of(claim) == one.run:
             value = float(to_base(Decimal(claim.reported), claim.unit))
-            _add(found, one, claim.measured_as, (value, None, None), is_ours=False)
+            _add(found, one, claim.measured_as, (value, None, None), labels, is_ours=False)
     return list(found.values())
 
 
@@ -149,23 +173,34 @@ def _add(
     one: MeasuredRun,
     key: str,
     values: tuple[float, float | None, float | None],
+    labels: Mapping[str, str],
     *,
     is_ours: bool,
 ) -> None:
-    """A point of a series goes into its picture; anything else is passed over."""
+    """A point of a series goes into its picture; anything else is passed over.
+
+    Args:
+        labels: of the paper's rows, by what the names of their points begin with.
+    """
     metric, name = one.metric(key), key.partition(".")[2]
     place = place_of(name)
     if metric is None or metric.per != "series" or place is None:
         return
     unit = SHOWN_UNITS.get(metric.unit, metric.unit)
-    which = (unit, metric.counting, metric.chart, place.axis, place.group)
+    own, group, series = "", place.group, metric.title
+    if metric.words_name == "line":
+        own, group, series = key.partition(".")[0], "", labels.get(place.prefix, place.group)
+        name = name.removeprefix(place.prefix)
+    which = (unit, metric.counting, metric.chart, place.axis, group, own)
     if which not in found and not is_ours:
         return  # a picture of the paper's points alone compares nothing
-    title = ", ".join(word for word in (one.run.title, metric.chart, place.group) if word)
-    picture = found.setdefault(which, Picture(title, place.axis or "point", unit))
+    title = ", ".join(word for word in (one.run.title, metric.chart, group) if word)
+    picture = found.setdefault(
+        which, Picture(title, place.axis or "point", unit, measure=metric.title if own else "")
+    )
     y, low, high = (None if value is None else from_base(value, unit) for value in values)
     assert y is not None
-    picture.points.append(Point(metric.title, name, place.x, y, low, high, is_ours))
+    picture.points.append(Point(series, name, place.x, y, low, high, is_ours))
 
 
 def _caption(picture: Picture) -> str:
@@ -186,8 +221,9 @@ def curves_svg(picture: Picture) -> str:
         heights = [max(v, least) for v in heights]
     up = Axis.around(heights)
     rows, words = [], []
+    dodge = 0.0 if picture.has_many else DODGE
     for index, point in enumerate(points):
-        shift = DODGE * (picture.series.index(point.series) - (len(picture.series) - 1) / 2)
+        shift = dodge * (picture.series.index(point.series) - (len(picture.series) - 1) / 2)
         rows.append(
             {
                 "series": picture.short(point.series),
@@ -200,7 +236,8 @@ def curves_svg(picture: Picture) -> str:
             }
         )
         words.append(Words(_words(picture, point)))
-    spec = {"width": WIDTH, "height": HEIGHT, "data": {"values": rows},
+    height = TALLER if picture.has_many else HEIGHT
+    spec = {"width": WIDTH, "height": height, "data": {"values": rows},
             "layer": _layers(picture, across, up)}  # fmt: skip
     summary = f"{len(points)} points of {len(picture.series)} series; the table has them."
     return draw(spec, picture.title, summary, words)
@@ -214,8 +251,8 @@ def _layers(picture: Picture, across: Axis, up: Axis) -> list[Spec]:
     x = {"field": "x", "type": "quantitative", "scale": across.scale, "axis": x_axis,
          "title": picture.x_title}  # fmt: skip
     y = {"type": "quantitative", "scale": up.scale, "axis": up.ticks, "title": y_title}
-    legend = {"title": None, "orient": "bottom", "columns": 2, "columnPadding": 40,
-              "labelLimit": 400,
+    legend = {"title": None, "orient": "bottom", "columns": 3 if picture.has_many else 2,
+              "columnPadding": 40, "labelLimit": 400,
               "symbolSize": 80, "symbolStrokeWidth": 0, "symbolOpacity": 1}  # fmt: skip
     look = {
         channel: {
@@ -243,8 +280,9 @@ def _layers(picture: Picture, across: Axis, up: Axis) -> list[Spec]:
         "mark": {"type": "line", "strokeWidth": 1.5},
         "encoding": place | colour | {"strokeDash": look["strokeDash"]},
     }
+    fine = {"strokeWidth": 0.5} if picture.has_many else {}
     filled = {
-        "mark": {"type": "point", "filled": True, "size": 60, "opacity": 1, "stroke": HALO},
+        "mark": {"type": "point", "filled": True, "size": 60, "opacity": 1, "stroke": HALO} | fine,
         "encoding": place | colour | shape | said,
     }
     hollow = {"mark": {"type": "point", "filled": False, "size": 130, "strokeWidth": 2,

@@ -25,6 +25,7 @@ HALO = "#fefefe"
 DARK = {INK: "#dedede", LINE: "#8c8c8c", FAINT: "#4a4a4a", HALO: "#0d1117"}
 COLOURS = (
     "#3d7fd0", "#c96f1f", "#1a936f", "#9a5fb5", "#a08414", "#d1495b", "#2f93a1", "#8a6d5b",
+    "#5f8f2e",
 )  # fmt: skip
 """At least 3:1 against a white and against a dark page."""
 SHOWN_UNITS: Mapping[Unit, Unit] = {

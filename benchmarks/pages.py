@@ -120,12 +120,18 @@ def write_pages(board: Board, sources: Path, folder: Path) -> None:
         **data_files(board),
     }
     for paper in board.catalog.papers:
-        pages[f"papers/{paper.id}.md"] = paper_page(board, paper)
+        pages[f"papers/{paper.id}.md"] = paper_page(board, paper, diagram_of(sources, paper.id))
         pages[f"results/{paper.id}.md"] = result_page(board, paper)
     for name, text in pages.items():
         path = folder / name
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_text(text, encoding="utf-8", newline="\n")
+
+
+def diagram_of(sources: Path, paper: str) -> str:
+    """The SVG named like the record among the site's pictures, or nothing."""
+    path = sources / "pages" / "assets" / "pictures" / f"{paper}.svg"
+    return path.read_text(encoding="utf-8") if path.is_file() else ""
 
 
 def _with_columns(page: str) -> str:

@@ -1,7 +1,9 @@
 """A paper's page: what it says, what we measured, and how to run it."""
 
 import json
+import re
 from collections.abc import Sequence
+from html import unescape
 
 from benchmarks.board import Board
 from benchmarks.charts import panel_svg, panels_of, parts_svg
@@ -35,8 +37,12 @@ from registry.record import Paper
 PLATFORM_WORDS = {"software": "in software", "hardware": "in hardware"}
 
 
-def paper_page(board: Board, paper: Paper) -> str:
-    """The page of one paper; tables cell by cell and results stand on its second page."""
+def paper_page(board: Board, paper: Paper, diagram: str = "") -> str:
+    """The page of one paper; tables cell by cell and results stand on its second page.
+
+    Args:
+        diagram: an SVG of ours that shows how it works; its title becomes the caption.
+    """
     found = board.of(paper.id)
     runs = measured_runs(board, paper)
     headlines = [standing for standing in found if standing.claim.headline]
@@ -51,6 +57,7 @@ def paper_page(board: Board, paper: Paper) -> str:
             "## Headline claims" if headlines else "",
             claim_table(headlines, "Headline claims") if headlines else "",
             _tally(paper, found),
+            *_how_it_works(diagram),
             *_pictures(paper, found, runs),
             "## How it is run here",
             *_how(paper, runs),
@@ -58,6 +65,8 @@ def paper_page(board: Board, paper: Paper) -> str:
             claim_table(found, "All claims", anchors=True),
             data_links(f"{paper.id}/claims", root="../"),
             paragraph(f"{MARKS_EXPLAINED}.", "nc-note"),
+            "## Where the paper contradicts itself" if paper.contradictions else "",
+            bullets(html(line) for line in paper.contradictions) if paper.contradictions else "",
             "## What is left out" if paper.left_out else "",
             bullets(html(line) for line in paper.left_out) if paper.left_out else "",
             "## Cite",
@@ -128,6 +137,8 @@ def _not_run(paper: Paper) -> str:
 def configuration_html(paper: Paper, one: MeasuredRun) -> str:
     """What the run sets, and the method's defaults for the rest, which are the paper's values."""
     own = dict(one.run.configuration)
+    if one.entry is not None and not one.entry.data and not own:
+        return "–"  # without data no method works: shapes, tables or drawn layers are measured
     try:
         method = find_method(paper.method).load()
         whole = method.Config.model_validate(own).model_dump(mode="json")
@@ -143,6 +154,15 @@ def configuration_html(paper: Paper, one: MeasuredRun) -> str:
     if rest:
         blocks.append(small(html(f"{'else ' if own else ''}by default: {', '.join(rest)}")))
     return "".join(blocks)
+
+
+def _how_it_works(diagram: str) -> list[str]:
+    title = re.search(r"<title>([^<]*)</title>", diagram)
+    if title is None:
+        return []
+    # in one line, as the charts are, so that no line of it can be read as Markdown
+    drawn = " ".join(line.strip() for line in diagram.splitlines())
+    return ["## How it works", figure(drawn, unescape(title[1]))]
 
 
 def _pictures(paper: Paper, found: Sequence[Standing], runs: Sequence[MeasuredRun]) -> list[str]:

@@ -11,11 +11,11 @@ from registry.validation import Found
 from registry.vocabulary import BenchmarkEntry, Metric, Vocabulary
 from registry.wording import FieldPath, shown, unknown
 
-KIND_OF_CHECK = {
-    "measured": "file",
-    "analogue": "file",
-    "computed": "arithmetic",
-    "simulated": "simulation",
+KINDS_OF_CHECK = {
+    "measured": ("file",),
+    "analogue": ("file", "simulation"),
+    "computed": ("arithmetic",),
+    "simulated": ("simulation",),
 }
 
 _FLAG_TECHNIQUES = {
@@ -100,11 +100,11 @@ def _claim_faults(paper: Paper, claim: Claim, vocabulary: Vocabulary) -> Iterato
     if entry is None:
         yield Found(("benchmark",), unknown("benchmark", claim.benchmark, vocabulary.benchmarks))
         return
-    wanted = KIND_OF_CHECK.get(claim.check)
-    if wanted is not None and entry.kind != wanted:
+    wanted = KINDS_OF_CHECK.get(claim.check)
+    if wanted is not None and entry.kind not in wanted:
         yield Found(
             ("check",),
-            f"{claim.check!r} needs a benchmark of kind {wanted!r}: "
+            f"{claim.check!r} needs a benchmark of kind {' or '.join(map(repr, wanted))}: "
             f"{claim.benchmark!r} is of kind {entry.kind!r}",
         )
     # A record without any run is of a paper of which nothing runs yet.

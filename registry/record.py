@@ -313,6 +313,8 @@ class Paper(Model):
     runs: tuple[Run, ...] = ()
     tables: tuple[Table, ...] = ()
     claims: Annotated[tuple[Claim, ...], Field(min_length=3, max_length=400)]
+    contradictions: tuple[Line, ...] = ()
+    """Where the paper contradicts itself, each with the places that differ."""
     left_out: tuple[Line, ...] = ()
     """What of the paper is not run here, and why."""
 

@@ -32,11 +32,16 @@ class Metric(Model):
     counting: CountingRule | None = None
     chart: Title | None = None
     """For a series: the picture that its curve is drawn in, with others of the same name."""
+    words_name: Literal["picture", "line"] = "picture"
+    """For a series: what the words before a point's number set apart, pictures or the lines of
+    one picture that is the metric's own."""
 
     @model_validator(mode="after")
     def _is_whole(self) -> "Metric":
         if self.chart is not None and self.per != "series":
             raise ValueError("only a series has a chart (per: series)")
+        if self.words_name == "line" and self.per != "series":
+            raise ValueError("only a series has lines (per: series)")
         return self
 
 

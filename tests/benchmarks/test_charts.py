@@ -24,7 +24,7 @@ from benchmarks.curves import (
     place_of,
 )
 from benchmarks.directions import direction_table, directions, our_direction, papers_direction
-from benchmarks.drawing import Axis
+from benchmarks.drawing import COLOURS, DARK, HALO, Axis
 from benchmarks.measured_runs import MeasuredRun
 from benchmarks.result import Identity, Provenance, Result
 from benchmarks.standing import Standing
@@ -233,11 +233,82 @@ def test_an_interval_that_reaches_zero_is_drawn_on_a_logarithmic_axis() -> None:
     assert HEIGHT / 2 < min(heights) < HEIGHT - 20
 
 
+def lines() -> tuple[Paper, MeasuredRun]:
+    """The nine layers of a paper over PEs, two metrics that are pictures of their own."""
+    paper = load_catalog().get("2016-eie")
+    table = paper.table("table-3")
+    assert table is not None
+    entry = BenchmarkEntry(
+        title="A machine", kind="simulation", status="built", about="PEs.",
+        metrics={
+            name: Metric(title=title, unit="ratio", direction="higher", per="series",
+                         words_name="line")
+            for name, title in (("speedup", "speed-up over 1 PE"), ("balance", "load balance"))
+        },
+    )  # fmt: skip
+    run = Run(name="machine", title="Nine layers", benchmark="eie-machine")
+    results = []
+    for seed in range(3):
+        metrics = {
+            f"{metric}.{row.id}-{pes}-pes": Measurement(
+                value=pes - i / 50 + seed / 99, unit="ratio"
+            )
+            for metric in entry.metrics
+            for i, row in enumerate(table.rows)
+            for pes in (1, 8, 64)
+        }
+        results.append(result_of(run, seed).model_copy(update={"metrics": metrics}))
+    return paper.model_copy(update={"claims": ()}), MeasuredRun(run, entry, (), tuple(results))
+
+
+def test_words_may_name_the_lines_of_one_picture() -> None:
+    first, second = pictures_of(*lines())
+    assert first.series == ["Alex-6", "Alex-7", "Alex-8", "VGG-6", "VGG-7", "VGG-8", "NT-We",
+                            "NT-Wd", "NT-LSTM"]  # fmt: skip
+    assert [first.short(name) for name in first.series] == first.series
+    assert (first.y_title, second.y_title) == ("speed-up over 1 PE", "load balance")
+    assert first.x_title == "PEs"
+    assert {point.name for point in first.points} == {"1-pes", "8-pes", "64-pes"}
+    table = numbers_table(first)
+    assert table.count("<tr>") == 1 + 3
+    assert table.count("<td") == 3 * 10
+
+
+def test_nine_lines_differ_by_colour_dash_and_shape() -> None:
+    svg = curves_svg(pictures_of(*lines())[0])
+    dashes = re.findall(r'aria-roledescription="line mark"[^>]*?stroke-dasharray="([^"]+)"', svg)
+    assert len(dashes) == len(set(dashes)) == 9
+    points = marks_of(svg)
+    assert len(points) == 27
+    assert len({point.get("fill") for point in points}) == 9
+    assert len({point.get("d") for point in points}) == 9
+    texts = {e.text for e in ElementTree.fromstring(svg).iter() if local(e) == "text"}
+    assert {"Alex-6", "NT-LSTM", "PEs", "speed-up over 1 PE (×)", "1", "8", "64"} <= texts
+    across = {float(point.get("transform").split("(")[1].split(",")[0]) for point in points}
+    assert len(across) == 3  # so many series are not moved aside
+
+
+@pytest.mark.parametrize("colour", COLOURS)
+@pytest.mark.parametrize("page", ["#ffffff", DARK[HALO]])
+def test_colours_stand_off_from_the_page(colour: str, page: str) -> None:
+    light, dark = sorted((luminance(colour), luminance(page)), reverse=True)
+    assert (light + 0.05) / (dark + 0.05) >= 3
+
+
+def luminance(colour: str) -> float:
+    """WCAG 2's relative luminance."""
+    parts = (int(colour[i : i + 2], 16) / 255 for i in (1, 3, 5))
+    red, green, blue = (c / 12.92 if c <= 0.04045 else ((c + 0.055) / 1.055) ** 2.4 for c in parts)
+    return 0.2126 * red + 0.7152 * green + 0.0722 * blue
+
+
 def test_only_a_series_has_a_chart() -> None:
     with pytest.raises(ValidationError, match="only a series has a chart"):
         Metric(title="an error", unit="fraction", direction="lower", chart="a picture")
     with pytest.raises(ValidationError):
         Metric(title="an error", unit="fraction", direction="lower", per="series", chart="x" * 999)
+    with pytest.raises(ValidationError, match="only a series has lines"):
+        Metric(title="an error", unit="fraction", direction="lower", words_name="line")
 
 
 def standing(check: str = "analogue", measured: float | None = None, **more: Any) -> Standing:

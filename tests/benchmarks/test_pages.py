@@ -214,6 +214,16 @@ def test_a_paper_without_results_says_not_run(catalog: Catalog) -> None:
     assert "<svg" not in page
 
 
+def test_a_page_says_where_its_paper_contradicts_itself(catalog: Catalog) -> None:
+    board, paper = board_of(catalog, []), catalog.papers[0]
+    assert "contradicts itself" not in paper_page(board, paper)
+    torn = paper.model_copy(update={"contradictions": ("Table 1 says <b>2</b>, Table 2 says 3.",)})
+    page = paper_page(board, torn)
+    told = page.partition("## Where the paper contradicts itself")[2].partition("\n## ")[0]
+    assert "Table 1 says" in told
+    assert "<b>" not in told
+
+
 def test_a_panel_has_one_unit_and_one_way_of_counting_and_no_analogue(catalog: Catalog) -> None:
     paper = catalog.papers[0]
     board = board_of(catalog, made_up(paper, catalog, "x"))
