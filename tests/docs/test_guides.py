@@ -12,6 +12,8 @@ import pytest
 
 ROOT = Path(__file__).resolve().parents[2]
 GUIDES = sorted((ROOT / "site" / "pages" / "guides").glob("*.md"))
+LONG = {"simulate-eie", "your-own-network"}
+"""They train networks in several commands, so they are run with the promises."""
 FENCE = re.compile(r"(?ms)^```(?P<info>[^\n]*)\n(?P<text>.*?)^```$")
 SHELL = """set -eu
 netcompress() { "$PYTHON" -P -m netcompress "$@"; }
@@ -38,7 +40,13 @@ def blocks(guide: Path) -> list[Block]:
     return found
 
 
-@pytest.mark.parametrize("guide", GUIDES, ids=lambda guide: guide.stem)
+@pytest.mark.parametrize(
+    "guide",
+    [
+        pytest.param(guide, id=guide.stem, marks=[pytest.mark.trust] * (guide.stem in LONG))
+        for guide in GUIDES
+    ],
+)
 def test_the_commands_of_a_guide_run(guide: Path, tmp_path: Path) -> None:
     script = [SHELL]
     for block in blocks(guide):
@@ -55,6 +63,7 @@ def test_the_commands_of_a_guide_run(guide: Path, tmp_path: Path) -> None:
     assert ran.returncode == 0, f"{ran.stdout}\n{ran.stderr}"
 
 
+@pytest.mark.trust
 def test_the_paper_of_the_guide_is_measured(tmp_path: Path, small_data: Path) -> None:
     guide = ROOT / "site" / "pages" / "guides" / "add-a-paper.md"
     # No npm and no way out: the small data set is used, which is enough to see it run.
