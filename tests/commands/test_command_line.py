@@ -64,7 +64,7 @@ def test_every_command_has_help_with_an_example(run):
                 assert "Example: netcompress" in _help(name, inner)
         else:
             assert "Example: netcompress" in text, name
-    assert run(names[0], "--help").stdout == _help(names[0])
+    assert "Example: netcompress" in run(names[0], "--help").stdout
 
 
 def _help(*words: str) -> str:
