@@ -21,7 +21,7 @@ from methods.atomic import write_atomically
 from registry.errors import UserError
 
 LISTED_FILES = 12
-"""At most so many are listed by name where they could not be had."""
+"""At most so many are named one by one, as they arrive or where they could not be had."""
 
 
 class DataMissing(UserError):
@@ -189,7 +189,9 @@ def _fetch(dataset: Dataset, faults: Mapping[str, str], on_progress: Progress) -
                 raise SourceFailed(f"{file.name} from there {fault}")
             _write(data_folder(dataset) / file.name, data)
             fetched[file.name] = data
-            on_progress(len(fetched) / len(missing), f"{file.name} from {source.label}")
+            # One line for many files: a newcomer's screen is not for lists.
+            what = file.name if len(missing) <= LISTED_FILES else f"{len(missing)} files"
+            on_progress(len(fetched) / len(missing), f"{what} from {source.label}")
 
         try:
             _take(source, wanted, keep, on_progress)
