@@ -47,6 +47,8 @@ COUNTING_TITLES = {
 SIDE = 230
 RADIUS = 5.0
 """Of a mark, in the picture's pixels, as is ``SIDE``."""
+LONG_TITLE = 40
+"""Letters of a panel's title that fit above it."""
 LETTER = 6.0
 """Width of a letter beside a mark."""
 STEP = 6.0
@@ -323,7 +325,8 @@ def _panel_spec(panel: Panel, *, legend: bool = False, first: int = 0) -> Spec:
         *_label_layers(axis, marks, x, y),
     ]  # fmt: skip
     unit, counting = panel.title.split(", ", 1)
-    title = {"text": unit, "subtitle": counting, "anchor": "start", "offset": 8}
+    lines = unit.replace(" (", "\n(").split("\n") if len(unit) > LONG_TITLE else [unit]
+    title = {"text": lines, "subtitle": counting, "anchor": "start", "offset": 8}
     return {"title": title, "width": SIDE, "height": SIDE, "data": {"values": rows},
             "layer": layers}  # fmt: skip
 

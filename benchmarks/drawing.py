@@ -38,6 +38,8 @@ SHOWN_UNITS: Mapping[Unit, Unit] = {
 """Units of one kind share a panel, shown in one of them."""
 FONT = "system-ui, sans-serif"
 NUMBER_FORMAT = ",.12~g"
+SHORT_FORMAT, LONG_NUMBER = "~s", 1e7
+"""From there on 20M and not 20,000,000: labels would run into each other."""
 WIDE = 8.0
 """From this ratio of the largest to the least value on, an axis is logarithmic."""
 POINT = re.compile(
@@ -86,7 +88,7 @@ class Axis:
     def ticks(self) -> Spec:
         """Of an axis with a label for each tick: 1, 2, 5, 10... where it is logarithmic."""
         if not self.is_logarithmic:
-            return {"format": NUMBER_FORMAT, "labelOverlap": True, "tickCount": 5}
+            return {"format": self._format, "labelOverlap": True, "tickCount": 5}
         decades = math.log10(self.high / self.low)
         steps = (1, 1.5, 2, 3, 5, 7) if decades < 1 else (1, 2, 5) if decades < 3 else (1,)
         first, last = math.floor(math.log10(self.low)), math.ceil(math.log10(self.high))
@@ -95,7 +97,12 @@ class Axis:
 
     def ticks_at(self, values: Sequence[float]) -> Spec:
         """A tick at each value."""
-        return {"format": NUMBER_FORMAT, "labelOverlap": True, "values": list(values)}
+        return {"format": self._format, "labelOverlap": "greedy", "labelSeparation": 6,
+                "values": list(values)}  # fmt: skip
+
+    @property
+    def _format(self) -> str:
+        return NUMBER_FORMAT if self.high < LONG_NUMBER else SHORT_FORMAT
 
 
 def unit_symbol(unit: Unit) -> str:

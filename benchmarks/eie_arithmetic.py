@@ -12,23 +12,22 @@ from typing import ClassVar
 from benchmarks.benchmark import Context, Measurement, Outcome
 from benchmarks.eie_layers import LAYERS, EieLayer, expected_theoretical_seconds
 from benchmarks.eie_tables import PrintedTables
+from methods.eie.energy import LNZD_NODE_MW, lnzd_nodes
+from methods.eie.machine import ENTRY_BITS, Machine
 from methods.method import Method
 from registry.catalog import load_catalog
 from registry.record import Paper
 from registry.vocabulary import Metric, load_vocabulary
 
-LNZD_NODES = 21
-"""Nodes of the tree that finds non-zero activations, one for 4: 16 + 4 + 1 over 64 PEs (section
-IV)."""
-LNZD_WATTS = 0.023e-3
-"""Of one node (section VI)."""
+LNZD_WATTS = LNZD_NODE_MW / 1e3
+"""Of one node of the tree that finds the non-zero activations (section VI)."""
 WEIGHT_FACTOR, ACTIVATION_FACTOR = 10, 3
 """Static and dynamic sparsity, rounded, as the abstract multiplies them."""
-PE_MATRIX_ENTRIES = 128 * 1024
-"""Sparse matrix memory of a PE: 128 KB, 8 bits an entry (section IV)."""
-POINTER_ENTRIES = 1 << 16
+PE_MATRIX_ENTRIES = Machine().matrix_bytes * 8 // ENTRY_BITS
+"""What the sparse matrix memory of a PE holds: 128 KB, 8 bits an entry (section IV)."""
+POINTER_ENTRIES = 1 << Machine().pointer_bits
 """What pointers of 16 bits can tell apart (section IV)."""
-POINTER_BYTES = 2
+POINTER_BYTES = Machine().pointer_bits // 8
 BRAIN_CONNECTIONS, BRAIN_HZ = 1e9, 20
 """The example beside Table I."""
 MORE_PES, FASTER_CLOCK, FINER_PITCH = Decimal("3.25"), Decimal("1.6"), Decimal("1.6")
@@ -237,7 +236,8 @@ def _savings(tables: PrintedTables) -> Found:
 def _eie_watts(tables: PrintedTables) -> float:
     """64 PEs of Table II and the tree beside them."""
     return (
-        PES["eie-64"] * tables.number("table-2", "total", "power") + LNZD_NODES * LNZD_WATTS
+        PES["eie-64"] * tables.number("table-2", "total", "power")
+        + lnzd_nodes(PES["eie-64"]) * LNZD_WATTS
     )  # fmt: skip
 
 

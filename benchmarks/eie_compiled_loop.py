@@ -36,7 +36,19 @@ def _prefetch(context: Any, array: Any, index: Any) -> Any:
     return types.void(array, index), generate
 
 
+def _lowest(context: Any, word: Any) -> Any:
+    """``lowest(word)``: the place of its lowest bit that is 1; the word is not 0."""
+
+    def generate(target: Any, builder: Any, signature: Any, arguments: Any) -> Any:
+        return builder.cttz(arguments[0], tools.ir.IntType(1)(1))
+
+    return types.uint64(types.uint64), generate
+
+
 prefetch: Any = intrinsic(_prefetch)
+lowest: Any = intrinsic(_lowest)
+INTO_ONE_BYTE: Any = u64(0x0102040810204080)
+"""Times eight bytes of 0 or 1, the highest byte of the product holds them as bits, in order."""
 
 
 def _full_loop(
@@ -61,11 +73,15 @@ def _full_loop(
     base = (np.arange(last.size) * rows).astype(np.uint32)
     row, value = base.copy(), np.zeros(pes, np.float32)
     taken, passed = np.zeros(pes, np.uint32), np.zeros(pes, np.int64)
-    held, done = np.zeros(pes, np.uint8), np.zeros(pes, np.uint8)
-    free, frees = np.arange(last.size).astype(np.uint32), pes
+    held = np.zeros(pes, np.uint32)
+    free = np.zeros((last.size + 63) // 64, np.uint64)
+    done = np.zeros(free.size * 64, np.uint8)
+    words, eights = u64(free.size), done.view(np.uint64)
+    for k in range(pes):
+        free[k >> u64(6)] |= one << (k & u64(63))
     within = u64(line_entries - 1)
     line = ~within
-    within_line, spare_end, step_one, padding_byte = u32(within), u32(2), u32(1), u8(0xF0)
+    within_line, spare_end, step_one, padding_byte = u32(within), u32(2), u32(1), u32(0xF0)
     pushed, oldest, found, places = zero, zero, one, u64(capacity)
     cycle, push, stalls, reads, padding, rests = 0, 1 + steps[0], 0, 0, 0, 0
     while True:
@@ -73,32 +89,35 @@ def _full_loop(
         is_full = pushed - oldest == places
         idle = zero
         # Pointer read: the PEs that are free take their next column, or rest.
-        for i in range(frees):
-            k = u64(free[i])
-            item = u64(taken[k])
-            passes = 0
-            if item < visible:
-                taken[k] = item + one
-                at = u64(columns[item]) * pes + k
-                begin, end = u64(starts[at]), u64(starts[at + pes])
-                if begin != end:
-                    is_other = ((u64(stop[k]) - one) ^ begin) & line != zero
-                    reads += is_other and begin & within != zero
-                    entry[k] = begin
-                    stop[k] = end
-                    value[k] = values[item]
-                    row[k] = base[k]
-                    continue
-                passes = 1
-            else:
-                idle += one
-            rests += 1
-            if u64(entry[k]) > two:  # it worked until now
-                last[k] = cycle - 1
-                empty[k] = passed[k]
-            passed[k] += passes
-            entry[k] = 1
-            row[k] = base[k]
+        for w in range(words):
+            left = free[w]
+            while left != zero:
+                k = (w << u64(6)) + lowest(left)
+                left &= left - one
+                item = u64(taken[k])
+                passes = 0
+                if item < visible:
+                    taken[k] = item + one
+                    at = u64(columns[item]) * pes + k
+                    begin, end = u64(starts[at]), u64(starts[at + pes])
+                    if begin != end:
+                        is_other = ((u64(stop[k]) - one) ^ begin) & line != zero
+                        reads += is_other and begin & within != zero
+                        entry[k] = begin
+                        stop[k] = end
+                        value[k] = values[item]
+                        row[k] = base[k]
+                        continue
+                    passes = 1
+                else:
+                    idle += one
+                rests += 1
+                if u64(entry[k]) > two:  # it worked until now
+                    last[k] = cycle - 1
+                    empty[k] = passed[k]
+                passed[k] += passes
+                entry[k] = 1
+                row[k] = base[k]
         # Sparse matrix read: an entry each; a line where one begins, others counted above.
         for k in range(pes):
             held[k] = entries[entry[k]]
@@ -111,19 +130,20 @@ def _full_loop(
             done[k] = u8(now == stop[k]) | u8(now == spare_end)
         for k in range(pes):
             least = min(least, taken[k])
-        for k in range(pes):
-            paddings = u32(paddings + u32(held[k] == padding_byte))
-        reads += i64(new_lines)
-        padding += i64(paddings)
         # Arithmetic: the address runs ahead of the row by one; padding adds 0.
         for k in range(pes):
-            row[k] = u32(row[k] + u32((held[k] >> u8(4)) + step_one))
+            paddings = u32(paddings + u32(held[k] == padding_byte))
+            row[k] = u32(row[k] + u32(u32(held[k] >> u32(4)) + step_one))
+        reads += i64(new_lines)
+        padding += i64(paddings)
         for k in range(pes):
             sums[row[k]] += table[held[k]] * value[k]
-        frees = zero
-        for k in range(pes):
-            free[frees] = k
-            frees += u64(done[k])
+        for w in range(words):
+            left = zero
+            for i in range(u64(8)):
+                bits = eights[(w << u64(3)) + i] * INTO_ONE_BYTE >> u64(56)
+                left |= bits << (i << u64(3))
+            free[w] = left
         # Scan: what has been found is pushed, unless a queue was full.
         oldest = u64(least)
         if cycle >= push:
@@ -136,6 +156,10 @@ def _full_loop(
                 at = u64(columns[pushed]) * pes
                 for k in range(pes):
                     prefetch(entries, starts[at + k])
+                if found < total:
+                    at = u64(columns[found]) * pes
+                    for k in range(zero, two * pes, u64(16)):
+                        prefetch(starts, at + k)
                 pushed += one
                 if found < total:
                     push = cycle + steps[found]
@@ -157,10 +181,14 @@ def _timing_loop(
     zero, one, total, pes = u64(0), u64(1), u64(columns.size), u64(number)
     if total == zero:
         return 0
-    left, done = np.ones(pes, busy.dtype), np.zeros(pes, np.uint8)
-    nothing = left[0] - left[0]
+    remaining = np.ones(pes, busy.dtype)
+    nothing = remaining[0] - remaining[0]
     taken = np.zeros(pes, np.uint32)
-    free, frees = np.arange(number).astype(np.uint32), pes
+    free = np.zeros((number + 63) // 64, np.uint64)
+    done = np.zeros(free.size * 64, np.uint8)
+    words, eights = u64(free.size), done.view(np.uint64)
+    for k in range(pes):
+        free[k >> u64(6)] |= one << (k & u64(63))
     pushed, oldest, found, places = zero, zero, one, u64(capacity)
     last: Any = 0
     cycle, push = 0, 1 + steps[0]
@@ -168,28 +196,33 @@ def _timing_loop(
         visible = pushed
         is_full = pushed - oldest == places
         idle = zero
-        for i in range(frees):
-            k = u64(free[i])
-            item = u64(taken[k])
-            if item < visible:
-                taken[k] = item + one
-                at = u64(columns[item]) * pes + k
-                left[k] = busy[at]
-                if counts[at]:
-                    last = max(last, cycle + i64(counts[at]) - 1)
-            else:
-                idle += one
-                left[k] = 1
+        for w in range(words):
+            left = free[w]
+            while left != zero:
+                k = (w << u64(6)) + lowest(left)
+                left &= left - one
+                item = u64(taken[k])
+                if item < visible:
+                    taken[k] = item + one
+                    at = u64(columns[item]) * pes + k
+                    remaining[k] = busy[at]
+                    if counts[at]:
+                        last = max(last, cycle + i64(counts[at]) - 1)
+                else:
+                    idle += one
+                    remaining[k] = 1
         least = u32(0xFFFFFFFF)
         for k in range(pes):
-            left[k] -= 1
-            done[k] = left[k] == nothing
+            remaining[k] -= 1
+            done[k] = remaining[k] == nothing
         for k in range(pes):
             least = min(least, taken[k])
-        frees = zero
-        for k in range(pes):
-            free[frees] = k
-            frees += u64(done[k])
+        for w in range(words):
+            left = zero
+            for i in range(u64(8)):
+                bits = eights[(w << u64(3)) + i] * INTO_ONE_BYTE >> u64(56)
+                left |= bits << (i << u64(3))
+            free[w] = left
         oldest = u64(least)
         if cycle >= push:
             if found > total:

@@ -4,8 +4,8 @@ Every cycle, every PE: whoever has handled the last entry of its column takes th
 one entry of each PE is read, looked up, multiplied and added, then the scan pushes. Nothing is
 skipped and nothing is known in advance but the scan's order. What makes it fast: flat arrays of
 32 bits, one loop over all PEs for each unit, so that the compiler vectorises those that can be;
-PEs that are free are listed without a branch; idle ones read a spare entry that changes nothing;
-a push prefetches the entries that it will need. It is never to be slowed down.
+PEs that are free are bits of a word, found without a branch; idle ones read a spare entry that
+changes nothing; a push prefetches what it and the next will need. It is never to be slowed down.
 """
 
 from dataclasses import dataclass
@@ -112,7 +112,7 @@ def run_loop(given: LoopInput) -> tuple[LoopCounters, NDArray[np.float32]]:
         broadcasts=given.columns.size,
         pointer_reads=given.columns.size * pes,
         spmat_reads=reads,
-        stall_cycles=stalls if cycles else 0,
+        stall_cycles=stalls,
         empty_cycles=int(empty.sum()),
         starvation_cycles=ran - entries - int(empty.sum()),
         tail_cycles=pes * cycles - ran,

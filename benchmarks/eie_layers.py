@@ -15,19 +15,18 @@ from zlib import crc32
 import numpy as np
 from numpy.typing import NDArray
 
-from benchmarks.eie_tables import PrintedTables
+from benchmarks.eie_tables import PAPER, PrintedTables
 from methods.eie.coded import CodedLayer
 from methods.eie.draw import random_activation, random_layer
+from methods.eie.encode import SPAN
+from methods.eie.machine import Machine
 from registry.catalog import PAPERS_FOLDER
 from registry.errors import UserError
 from registry.record import Paper
 from registry.yaml_reader import read_model
 
-PAPER = "2016-eie"
-PES = 64
-CLOCK_HZ = 800e6
-RUN_LENGTH = 16
-"""Zeros that one padding entry stands for, itself included."""
+PES = Machine().pes
+CLOCK_HZ = Machine().clock_mhz * 1e6
 
 Densities = Literal["printed", "inferred"]
 Free = Literal["weights", "activations"]
@@ -72,7 +71,7 @@ def expected_slice_entries(rows: int, density: float) -> float:
     Each weight survives independently. A padding entry belongs to each survivor at local row i
     for each m >= 1 with 16 m <= i if the 16 m rows before it are zeros.
     """
-    first = np.arange(RUN_LENGTH, rows, RUN_LENGTH)
+    first = np.arange(SPAN, rows, SPAN)
     padding = float(((rows - first) * (1.0 - density) ** first).sum()) * density
     return rows * density + padding
 

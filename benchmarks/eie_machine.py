@@ -14,6 +14,7 @@ from typing import ClassVar
 from benchmarks.benchmark import Context, Measurement, Outcome, Scale
 from benchmarks.eie_layers import LAYERS, Densities, EieLayer, drawn, drawn_activation
 from methods.eie.encode import EncodedLayer, encode
+from methods.eie.energy import energy
 from methods.eie.machine import Machine, Simulation, simulate
 from methods.eie.sweep import (
     POINTS,
@@ -71,6 +72,13 @@ def real_efficiency(run: Simulation) -> float:
     """As ``load_balance``, padding left out."""
     return run.efficiency or 0.0
 
+
+ENERGIES: Mapping[str, Value] = {
+    "energy_inferred": lambda run: energy(run).uj / 1e6,
+    "operations_energy_inferred": lambda run: energy(run).events_uj / 1e6,
+    "dram_energy_inferred": lambda run: energy(run).dram.uj / 1e6,
+}
+"""Joules of a layer with inferred densities."""
 
 TABLE_4: Mapping[str, Value] = {
     "theoretical_seconds": theoretical_seconds,
@@ -131,6 +139,8 @@ class LayerRuns:
             for metric, value in TABLE_4.items():
                 yield f"{metric}{suffix}.{self.layer.id}", mean(densities, value)
         yield f"real_efficiency_inferred.{self.layer.id}", mean("inferred", real_efficiency)
+        for metric, of in ENERGIES.items():
+            yield f"{metric}.{self.layer.id}", mean("inferred", of)
 
     def ratios(self) -> Found:
         by_pes, by_width = self.sweeps["pes"].runs, self.sweeps["width"].runs
@@ -243,7 +253,11 @@ class EieMachine:
             found |= {**dict(one.table_4()), **dict(one.ratios()), **dict(one.series())}
         return Outcome(
             {key: self._measurement(key, value) for key, value in found.items()},
-            remarks=[_path_words(), *(_density_words(layer) for layer in self.layers)],
+            remarks=[
+                _path_words(),
+                *(_density_words(layer) for layer in self.layers),
+                *_energy_words(everything[0].draws.runs["inferred"][0]),
+            ],
         )
 
     def _measurement(self, key: str, value: float) -> Measurement:
@@ -253,6 +267,15 @@ class EieMachine:
 def _path_words() -> str:
     path = "numba" if chosen_path() == "numba" else "numpy"
     return f"cycles by the recurrence in {path}; no bias, as the layers are drawn without one"
+
+
+def _energy_words(run: Simulation) -> Iterator[str]:
+    """Where the constants of the energies stand, and what they leave out."""
+    found = energy(run)
+    parts = {"by power": found.by_power, "by operations": found.by_events, "DRAM": (found.dram,)}
+    for kind, each in parts.items():
+        yield f"energy, {kind}: " + "; ".join(f"{part.name}: {part.source}" for part in each)
+    yield from (f"energy: {remark}" for remark in found.remarks)
 
 
 def _density_words(layer: EieLayer) -> str:

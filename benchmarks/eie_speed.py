@@ -14,7 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from benchmarks.eie_cycle_loop import LoopInput, compiled_loops, run_loop, run_timing_loop
-from benchmarks.eie_layers import CLOCK_HZ, LAYERS, PES, drawn, layer_named
+from benchmarks.eie_layers import LAYERS, drawn, layer_named
 from benchmarks.provenance import cpu_model
 from benchmarks.timing import alternate, median_ratio
 from methods.eie.encode import EncodedLayer, encode
@@ -126,10 +126,10 @@ def paper_cases(names: Sequence[str] = ()) -> Iterator[SpeedCase]:
     Raises:
         UserError: there is no such layer.
     """
-    machine = Machine(pes=PES, clock_mhz=CLOCK_HZ / 1e6)
+    machine = Machine()
     for layer in [layer_named(name) for name in names] or LAYERS:
         coded, activation = drawn(layer, "inferred", SEED)
-        yield SpeedCase(layer.name, encode(coded, PES), activation, machine)
+        yield SpeedCase(layer.name, encode(coded, machine.pes), activation, machine)
 
 
 def chosen_peers(names: Sequence[str]) -> tuple[str, ...]:

@@ -137,8 +137,8 @@ def _not_run(paper: Paper) -> str:
 def configuration_html(paper: Paper, one: MeasuredRun) -> str:
     """What the run sets, and the method's defaults for the rest, which are the paper's values."""
     own = dict(one.run.configuration)
-    if one.entry is not None and not one.entry.data and not own:
-        return "–"  # without data no method works: shapes, tables or drawn layers are measured
+    if one.entry is not None and not own and not (one.entry.data and one.entry.kind == "file"):
+        return "–"  # no method works there: tables, shapes or given layers are measured
     try:
         method = find_method(paper.method).load()
         whole = method.Config.model_validate(own).model_dump(mode="json")
@@ -170,7 +170,12 @@ def _pictures(paper: Paper, found: Sequence[Standing], runs: Sequence[MeasuredRu
     blocks = []
     if panels:
         drawn = "\n".join(figure(panel_svg(panel, ""), panel.tally) for panel in panels)
-        blocks += ["## Claimed against measured", f'<div class="nc-panels">\n{drawn}\n</div>']
+        words = (
+            "Each mark is a claim and leads to it; on the dashed diagonal ours equals the paper's. "
+            "Marks that would hide each other stand side by side."
+        )
+        panels_block = f'<div class="nc-panels">\n{drawn}\n</div>'
+        blocks += ["## Claimed against measured", paragraph(words), panels_block]
     drawn_curves = [block for one in runs for block in curves(paper, one)]
     if drawn_curves:
         blocks += ["## Curves", *drawn_curves]

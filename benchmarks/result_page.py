@@ -1,6 +1,7 @@
 """A paper's second page: its tables cell by cell with ours beneath, and every result."""
 
 from collections.abc import Sequence
+from decimal import Decimal
 
 from benchmarks.board import Board
 from benchmarks.claim_table import EVIDENCE_WORDS, commit_text
@@ -22,9 +23,11 @@ from benchmarks.numbers import bytes_, in_unit, interval, with_symbol
 from benchmarks.report import COUNTING_WORDS
 from benchmarks.store import Stored
 from registry.record import Column, Paper, Row, Table
-from registry.units import SYMBOLS, Unit
+from registry.units import SYMBOLS, Unit, rounding_range, to_base
 
-SHOWN_AS: dict[Unit, Unit] = {"fraction": "percent"}
+SHOWN_AS: dict[Unit, Unit] = {"fraction": "percent", "joules": "microjoules"}
+SHARES: frozenset[Unit] = frozenset({"fraction", "percent", "percentage_points"})
+"""Units of which a deviation in per cent would be misread as a difference."""
 
 
 def result_page(board: Board, paper: Paper) -> str:
@@ -85,7 +88,10 @@ def _state(reported: Table, run: MeasuredRun | None) -> str:
     if run is None:
         return "" if reported.run is None else "not run"
     if run.done:
-        return f"beneath each cell ours, the mean of {run.status}"
+        return (
+            f"beneath each cell ours, the mean of {run.status}, and its deviation where it does "
+            "not round to the printed number"
+        )
     return run.status
 
 
@@ -103,7 +109,22 @@ def _cell(printed: str | None, column: Column, row: Row, run: MeasuredRun | None
     found = run.estimate(key)
     if found is None:
         return shown
-    return f'{shown}<span class="nc-ours">{html(in_unit(found.value, column.unit))}</span>'
+    ours = html(in_unit(found.value, column.unit))
+    return f'{shown}<span class="nc-ours">{ours}</span>{_deviation(printed, found.value, column)}'
+
+
+def _deviation(printed: str | None, ours: float, column: Column) -> str:
+    """Ours from the printed number, in per cent of it; nothing where it rounds to that number."""
+    if printed is None or column.unit is None or column.unit in SHARES:
+        return ""
+    try:
+        reported = float(to_base(Decimal(printed), column.unit))
+    except ArithmeticError:  # words beside the number, or none
+        return ""
+    rounding = rounding_range(printed, column.unit)
+    if reported == 0 or rounding.low <= ours <= rounding.high:
+        return ""
+    return f'<span class="nc-deviation">{100 * (ours / reported - 1):+.1f} %</span>'
 
 
 def _measured(one: MeasuredRun) -> list[str]:

@@ -13,6 +13,7 @@ from typing import Any, Self
 import numpy as np
 from numpy.typing import NDArray
 
+from methods.cluster import kmeans
 from registry.errors import UserError
 
 SLOTS = 16
@@ -119,16 +120,17 @@ class CodedLayer:
 
     @classmethod
     def from_pruned(cls, weight: Floats, bias: Floats | None = None) -> Self:
-        """From weights that share no values yet: the non-zero ones are clustered to 15 first.
+        """From weights without a table of shared values.
 
-        k-means with a linearly spaced start over their range, as in the authors' script; the
-        non-zero values of the bias are clustered along.
+        Where at most 15 values are in use beside 0, they are the table, the bias's with the
+        weights' if all find place. Else those that are not 0 are clustered to 15, the bias's
+        along: k-means with a linearly spaced start over their range, as in the authors' script.
 
         Raises:
             UserError: as ``from_weights``.
         """
         check_weights(weight, bias)
-        return cls.from_weights(weight, cluster_codebook(weight, bias), bias)
+        return cls.from_weights(weight, found_codebook(weight, bias), bias)
 
     @classmethod
     def _assemble(
@@ -174,6 +176,13 @@ class CodedLayer:
         """The column of each stored weight."""
         return np.repeat(np.arange(self.columns), np.diff(self.column_starts))
 
+    @cached_property
+    def packed(self) -> NDArray[np.unsignedinteger[Any]]:
+        """(nonzeros): 16 * row + code, in 16 bits where they do: the less to read, the faster."""
+        wide = 16 * self.rows.astype(np.uint64) + self.codes
+        short = self.outputs <= 1 << 12
+        return wide.astype(np.uint16 if short else np.uint64)
+
     def codes_dense(self) -> NDArray[np.uint8]:
         """(outputs, columns), 0 where nothing is stored."""
         dense = np.zeros((self.outputs, self.columns), np.uint8)
@@ -187,10 +196,6 @@ class CodedLayer:
     def bias(self) -> NDArray[np.float32] | None:
         """The bias (outputs), or None."""
         return self.codebook[self.codes_dense()[:, -1]] if self.has_bias else None
-
-    def coded_values(self) -> NDArray[np.float32]:
-        """The value of each stored weight."""
-        return self.codebook[self.codes]
 
     def is_same(self, other: "CodedLayer") -> bool:
         """Equal to the bit."""
@@ -262,20 +267,20 @@ def relative_change(before: Floats, after: Floats) -> float:
     return float(np.linalg.norm(after.astype(np.float64) - before)) / norm if norm else 0.0
 
 
-def cluster_codebook(weight: Floats, bias: Floats | None = None) -> NDArray[np.float32]:
-    """A table of 0 and at most 15 values, ascending: k-means over what is not 0.
+def found_codebook(weight: Floats, bias: Floats | None = None) -> NDArray[np.float32]:
+    """A table of 0 and at most 15 values, ascending, as ``CodedLayer.from_pruned`` says.
 
     Slots that are not needed hold 0, and no weight takes them.
     """
-    from methods.cluster import kmeans  # brings torch along, which takes seconds
-
-    values = weight[weight != 0]
-    if bias is not None:
-        values = np.concatenate([values, bias[bias != 0]])
+    weights = weight[weight != 0]
+    everything = weights if bias is None else np.concatenate([weights, bias[bias != 0]])
+    shared = np.unique(everything)
+    if shared.size > SHARED_VALUES and weights.size:
+        shared = np.unique(weights)
+    if shared.size > SHARED_VALUES:
+        shared, _ = kmeans(everything, SHARED_VALUES, "linear")
     table = np.zeros(SLOTS, np.float32)
-    if values.size:
-        centroids, _ = kmeans(values, SHARED_VALUES, "linear")
-        table[1 : 1 + centroids.size] = centroids
+    table[1 : 1 + shared.size] = shared
     return table
 
 

@@ -8,7 +8,7 @@ Activations, codebook and accumulators are two's complement of equally many bits
 number of fraction bits of its own. The bias is broadcast last, with the activation 1. Padding
 entries add nothing. Gates and other functions between layers are not the machine's.
 
-The rows of entries come from the zeros that the streams count. Two paths give the same to the bit:
+It goes through the layer without padding, column after column. Two paths give the same to the bit:
 compiled loops over the columns of one input after another, and numpy over those of a batch.
 """
 

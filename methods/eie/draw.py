@@ -10,8 +10,8 @@ from registry.errors import UserError
 
 CODEBOOK = np.array([0, *range(-7, 0), *range(1, 9)], np.float32) / np.float32(16)
 """Any 15 values will do: no time depends on them."""
-MAX_SURVIVORS = 1 << 28
-"""So many places take 2 GiB while a layer is drawn."""
+MAX_SURVIVORS = 1 << 27
+"""The paper's largest layer with no weight pruned has 103 million; so many run in some 9 GB."""
 
 
 def random_layer(outputs: int, inputs: int, density: float, seed: int) -> CodedLayer:

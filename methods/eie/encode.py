@@ -19,8 +19,10 @@ from registry.errors import UserError
 SPAN = 16
 """Rows that a padding entry covers: a run of 15 and its own."""
 MAX_PES = 1 << 16
-MAX_SLICES = 1 << 30
-"""Columns times PEs: each slice takes a pointer."""
+MAX_SLICES = 1 << 28
+"""Columns times PEs: each slice takes a pointer, and some GB are needed for so many."""
+MAX_ENTRIES = 1 << 30
+"""Of all PEs, padding included: a byte each, and few weights far apart need many."""
 
 Counts = NDArray[np.unsignedinteger[Any]]
 
@@ -113,7 +115,7 @@ def encode(layer: CodedLayer, pes: int) -> EncodedLayer:
     """Deal ``layer`` out to ``pes`` processing elements.
 
     Raises:
-        UserError: no PE, or more than the pointers of this layer may be kept for.
+        UserError: no PE, or more slices or entries than are kept.
     """
     if not 1 <= pes <= MAX_PES:
         raise UserError(f"{pes} PEs: a machine has 1 to {MAX_PES:,}")
@@ -129,7 +131,12 @@ def encode(layer: CodedLayer, pes: int) -> EncodedLayer:
     gaps[1:] -= np.where(slices[1:] == slices[:-1], local[:-1] + 1, 0)
     padding = gaps // SPAN
     ends = np.cumsum(padding + 1, dtype=np.int64) - 1
-    entries = np.full(int(ends[-1]) + 1 if ends.size else 0, 15 << 4, np.uint8)
+    stored = int(ends[-1]) + 1 if ends.size else 0
+    if stored > MAX_ENTRIES:
+        raise UserError(
+            f"{stored:,} entries with padding on {pes:,} PEs are more than {MAX_ENTRIES:,}"
+        )
+    entries = np.full(stored, 15 << 4, np.uint8)
     entries[ends] = layer.codes[order] | (gaps % SPAN).astype(np.uint8) << 4
     counts = np.bincount(slices, weights=padding + 1, minlength=columns * pes)
     pointers = np.zeros((pes, columns + 1), np.int32)

@@ -9,7 +9,7 @@ what the same entries would cost from DRAM.
 
 from dataclasses import dataclass
 
-from methods.eie.machine import Machine, Simulation
+from methods.eie.machine import ENTRY_BITS, Machine, Simulation
 
 PAPER_CLOCK_MHZ = 800.0
 PAPER_WIDTH_BITS = 64
@@ -36,7 +36,6 @@ FLOAT_MULTIPLY_32_PJ = 3.7
 """Table I; a 16-bit fixed-point multiplication takes 6.2 times less (Fig. 10)."""
 MULTIPLY_16_PJ = FLOAT_MULTIPLY_32_PJ / 6.2
 
-ENTRY_BITS = 8
 POINTER_PAIR_BITS = 32
 
 
@@ -96,11 +95,6 @@ def power_mw(pes: int) -> float:
 def energy(run: Simulation) -> Energy:
     """Both estimates of a simulation, in microjoules."""
     return Energy(_by_power(run), _by_events(run), _from_dram(run), _remarks(run.machine))
-
-
-def dram_watts(connections: float, passes_a_second: float) -> float:
-    """Of fetching 32-bit weights: 12.8 W for 1 G connections at 20 Hz, as the paper says."""
-    return connections * passes_a_second * DRAM_READ_32_PJ * 1e-12
 
 
 def _by_power(run: Simulation) -> tuple[Part, ...]:

@@ -21,8 +21,9 @@ from registry.errors import UserError
 
 FloatArray = NDArray[np.float32]
 
-MAX_BYTES = 2**30
-"""Arrays of one file together: a layer of 268 million weights, zeros included, in float32."""
+MAX_BYTES = 2**29
+"""Arrays of one file together: a layer of 134 million weights, zeros included, in float32; where
+none is zero, some 10 GB are needed to run it."""
 NEEDED, OPTIONAL = ("weight", "activation"), ("bias", "codebook")
 FORM = (
     "np.savez(path, weight=w, activation=a) writes one, of float32 arrays: weight (outputs x "

@@ -13,7 +13,7 @@ from pydantic import Field, field_validator
 
 from methods.eie.coded import check_activation
 from methods.eie.encode import MAX_PES, EncodedLayer
-from methods.eie.timing import cycles_of, positions_of, timing_of
+from methods.eie.timing import positions_of, timing_of
 from methods.kernels import eie as kernels
 from methods.kernels.choice import chosen_path
 from registry.errors import UserError
@@ -130,15 +130,6 @@ def simulate_with_outputs(
     return _simulate(layer, columns, machine), _outputs(layer, columns, values)
 
 
-def cycles_only(
-    layer: EncodedLayer, activation: NDArray[np.floating[Any]], machine: Machine
-) -> int:
-    """The cycles of ``simulate`` and nothing else: the fast path."""
-    columns = _columns(layer, activation, machine)
-    positions = positions_of(layer, columns)
-    return cycles_of(layer.counts, columns, positions, machine.queue_depth, layer.busy)
-
-
 def _columns(
     layer: EncodedLayer, activation: NDArray[np.floating[Any]], machine: Machine
 ) -> NDArray[np.int64]:
@@ -203,10 +194,7 @@ def _outputs(
     coded = layer.decoded
     out = np.zeros(layer.outputs, np.float32)
     if chosen_path() == "numba":
-        kernels.products()(
-            coded.column_starts, coded.rows.view(np.uint32), coded.codes, coded.codebook,
-            columns, values, out,
-        )  # fmt: skip
+        kernels.products()(coded.column_starts, coded.packed, coded.codebook, columns, values, out)
         return out
     for column, value in zip(columns.tolist(), values, strict=True):
         held = slice(int(coded.column_starts[column]), int(coded.column_starts[column + 1]))

@@ -19,7 +19,7 @@ from torch import nn
 
 from methods.compressed import Compressed
 from methods.describe import describe, is_plain
-from methods.eie.coded import SHARED_VALUES, SLOTS, CodedLayer, relative_change
+from methods.eie.coded import SHARED_VALUES, CodedLayer, relative_change
 from methods.eie.datapath import (
     Formats,
     choose_formats,
@@ -127,16 +127,6 @@ def coded_network(source: Compressed | nn.Module) -> CodedNetwork:
     return CodedNetwork(tuple(layers), refused, loose)
 
 
-def code(weight: Floats, bias: Floats | None) -> CodedLayer:
-    """With the values that the weights share where those are 15 at most, else clustered to 15."""
-    values = np.unique(weight[weight != 0])
-    if values.size > SHARED_VALUES:
-        return CodedLayer.from_pruned(weight, bias)
-    codebook = np.zeros(SLOTS, np.float32)
-    codebook[1 : 1 + values.size] = values
-    return CodedLayer.from_weights(weight, codebook, bias)
-
-
 def _linear(part: _Part) -> MachineLayer:
     weight, bias = part.tensors["weight"], part.tensors.get("bias")
     return _machine_layer(part.name, "linear", weight, bias)
@@ -152,7 +142,7 @@ def _lstm(part: _Part) -> MachineLayer:
 def _machine_layer(
     name: str, kind: Literal["linear", "lstm"], weight: Floats, bias: Floats | None
 ) -> MachineLayer:
-    coded = code(weight, bias)
+    coded = CodedLayer.from_pruned(weight, bias)
     after = coded.bias()
     return MachineLayer(
         name,

@@ -130,19 +130,19 @@ def run_layer(
     wants_outputs: bool = False,
 ) -> LayerRun:
     """One layer on one activation (inputs)."""
+    outputs = None
     try:
         encoded = encode(coded, machine.pes)
+        if wants_outputs:
+            with np.errstate(over="ignore", invalid="ignore"):  # shown as null
+                simulation, outputs = simulate_with_outputs(encoded, activation, machine)
+        else:
+            simulation = simulate(encoded, activation, machine)
     except MemoryError as fault:
         raise UserError(
             f"{coded.outputs:,} x {coded.inputs:,} on {machine.pes:,} PEs take more memory than "
             "there is: give fewer PEs or a smaller layer"
         ) from fault
-    outputs = None
-    if wants_outputs:
-        with np.errstate(over="ignore", invalid="ignore"):  # shown as null
-            simulation, outputs = simulate_with_outputs(encoded, activation, machine)
-    else:
-        simulation = simulate(encoded, activation, machine)
     return replace(LayerRun.of(coded, [simulation]), outputs=outputs)
 
 

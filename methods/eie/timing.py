@@ -36,7 +36,8 @@ class Timing:
 
     cycles: int
     stall_cycles: int
-    """In which a non-zero has been found and cannot be pushed."""
+    """In which a non-zero has been found and cannot be pushed: of all broadcasts, so at depth 2
+    also of those behind the last entry, which take none of the layer's cycles."""
     ends: NDArray[np.int64]
     """(pes): the cycle of each PE's last entry, 0 where it has none."""
 
@@ -93,8 +94,7 @@ def timing_of(
 
 def _timing(stalls: int, ends: NDArray[Any]) -> Timing:
     last = int(ends.max(initial=0))
-    # A layer without an entry takes no cycle, so none of its cycles is a stall.
-    return Timing(last + TAIL if last else 0, int(stalls) if last else 0, ends.astype(np.int64))
+    return Timing(last + TAIL if last else 0, int(stalls), ends.astype(np.int64))
 
 
 def _check_range(counts: Counts, columns: NDArray[np.int64], positions: NDArray[np.int64]) -> None:
@@ -103,10 +103,12 @@ def _check_range(counts: Counts, columns: NDArray[np.int64], positions: NDArray[
     Raises:
         UserError: this one may.
     """
-    most = int(np.iinfo(counts.dtype).max) if counts.dtype.itemsize < 4 else int(counts.max())
-    pes = counts.shape[1]
-    groups = int(positions[-1]) // pes if positions.size else 0
-    if (most + 3) * columns.size + groups > MAX_CYCLES:
+    groups = int(positions[-1]) // counts.shape[1] if positions.size else 0
+    around = 3 * columns.size + groups
+    if int(np.iinfo(counts.dtype).max) * columns.size + around <= MAX_CYCLES:
+        return
+    longest = np.maximum(counts.max(axis=1), 1)[columns]
+    if int(longest.sum(dtype=np.int64)) + around > MAX_CYCLES:
         raise UserError(f"{columns.size:,} columns may take more than {MAX_CYCLES:,} cycles")
 
 

@@ -170,11 +170,10 @@ def products() -> Callable[..., None]:
     Rows differ within a column, so four sums may be read before the first is written.
     """
 
-    def run(
-        starts: Any, rows: Any, codes: Any, codebook: Any, columns: Any, values: Any, out: Any
-    ) -> None:
+    def run(starts: Any, packed: Any, codebook: Any, columns: Any, values: Any, out: Any) -> None:
         # Unsigned, so that the compiler adds no check for indices from the end.
         one, two, three, four = np.uint64(1), np.uint64(2), np.uint64(3), np.uint64(4)
+        low = np.uint64(15)
         table = np.empty(16, np.float32)
         for t in range(columns.size):
             for slot in range(16):
@@ -182,15 +181,18 @@ def products() -> Callable[..., None]:
             column = np.uint64(columns[t])
             i, end = np.uint64(starts[column]), np.uint64(starts[column + one])
             while i + four <= end:
-                a, b, c, d = rows[i], rows[i + one], rows[i + two], rows[i + three]
-                e = out[a] + table[codes[i]]
-                f = out[b] + table[codes[i + one]]
-                g = out[c] + table[codes[i + two]]
-                h = out[d] + table[codes[i + three]]
-                out[a], out[b], out[c], out[d] = e, f, g, h
+                a, b = np.uint64(packed[i]), np.uint64(packed[i + one])
+                c, d = np.uint64(packed[i + two]), np.uint64(packed[i + three])
+                e = out[a >> four] + table[a & low]
+                f = out[b >> four] + table[b & low]
+                g = out[c >> four] + table[c & low]
+                h = out[d >> four] + table[d & low]
+                out[a >> four], out[b >> four] = e, f
+                out[c >> four], out[d >> four] = g, h
                 i += four
             while i < end:
-                out[rows[i]] += table[codes[i]]
+                a = np.uint64(packed[i])
+                out[a >> four] += table[a & low]
                 i += one
 
     return _compiled(run)

@@ -74,6 +74,11 @@ def test_marks_keep_their_height_and_leave_their_place_by_little(pairs: Any) -> 
         assert -1e-9 <= one.x <= SIDE + 1e-9
 
 
+def test_labels_of_an_axis_are_short_where_numbers_are_long() -> None:
+    assert Axis.around([84e6, 336e6]).ticks["format"] == "~s"
+    assert Axis.around([5e3, 550e3]).ticks["format"] != "~s"
+
+
 def test_marks_that_would_hide_each_other_stand_apart() -> None:
     panel = Panel("ratio", "paper", (*(mark(10, 10, half=1) for _ in range(5)), mark(20, 20)))
     places = [one.x for one in placed(panel)]

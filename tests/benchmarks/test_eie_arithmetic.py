@@ -7,10 +7,11 @@ from decimal import Decimal
 import pytest
 
 from benchmarks.benchmark import Outcome, find_benchmark
-from benchmarks.eie_arithmetic import EieArithmetic
+from benchmarks.eie_arithmetic import PARTS, EieArithmetic
 from benchmarks.eie_layers import LAYERS
 from benchmarks.eie_tables import PrintedTables
 from benchmarks.verdict import estimate, judge_value
+from methods.eie import energy
 from registry.catalog import PAPERS_FOLDER
 from registry.errors import UserError
 from registry.record import Claim, Paper, Table
@@ -291,6 +292,18 @@ def test_cells_are_read_in_base_units(eie_paper: Paper) -> None:
     assert tables.number("table-5", "core-i7", "weights") == 32  # printed as "32 float"
     assert tables.half_digit("table-3", "alex-6", "activation_density") == 0.0005
     assert tables.half_digit("table-3", "alex-6", "weight_density") == 0.005
+
+
+def test_the_energy_of_a_run_takes_the_printed_constants(eie_paper: Paper) -> None:
+    tables = PrintedTables(eie_paper)
+    power = {row: 1e3 * watts for row, watts in tables.numbers("table-2", "power")}
+    modules = [power[row] for row in PARTS["modules"] if row in power]
+    assert list(energy.PE_POWER_MW.values()) == pytest.approx(modules)
+    assert power["total"] == pytest.approx(energy.PE_TOTAL_MW)
+    picojoules = {row: 1e12 * joules for row, joules in tables.numbers("table-1", "energy")}
+    assert picojoules["sram-read"] == pytest.approx(energy.SRAM_READ_32_PJ)
+    assert picojoules["dram-read"] == pytest.approx(energy.DRAM_READ_32_PJ)
+    assert picojoules["float-multiply"] == pytest.approx(energy.FLOAT_MULTIPLY_32_PJ)
 
 
 def test_it_is_found_by_its_name() -> None:

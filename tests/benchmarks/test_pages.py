@@ -19,12 +19,14 @@ import benchmarks.pages as pages
 from benchmarks.board import Board
 from benchmarks.charts import claimed_svg, panel_svg, panels_of
 from benchmarks.markup import front_matter, link, paper_label
-from benchmarks.paper_page import paper_page
+from benchmarks.measured_runs import measured_runs
+from benchmarks.paper_page import configuration_html, paper_page
 from benchmarks.result_page import result_page
 from benchmarks.standing import Standing
 from benchmarks.survey_page import survey_page
 from registry.catalog import Catalog, load_catalog
 from registry.errors import UserError
+from registry.record import Paper
 
 
 def _hostile() -> Any:
@@ -194,6 +196,11 @@ def test_ours_stands_beneath_the_papers_cell(catalog: Catalog) -> None:
     stored = made_up(paper, catalog, "x")
     page = result_page(board_of(catalog, stored), paper)
     assert '<td class="nc-r">40<span class="nc-ours">40.08</span></td>' in page
+    assert '<span class="nc-deviation">' not in page
+    as_text = paper.model_dump_json()
+    changed = Paper.model_validate_json(as_text.replace('"40"', '"50"'))
+    ours = '<span class="nc-ours">40.08</span><span class="nc-deviation">-19.8 %</span>'
+    assert f'<td class="nc-r">50{ours}</td>' in result_page(board_of(catalog, stored), changed)
     broken = stored[0].result.model_copy(
         update={"outcome": "failed", "reason": "it broke", "metrics": {}}
     )
@@ -204,6 +211,19 @@ def test_ours_stands_beneath_the_papers_cell(catalog: Catalog) -> None:
     assert "Bytes of the file by part, run paper" not in paper_page(
         board_of(catalog, partial), paper
     )
+
+
+def test_a_run_that_asks_no_method_has_no_configuration() -> None:
+    catalog = load_catalog()
+    paper = catalog.get("2016-eie")
+    shown = {
+        one.run.name: configuration_html(paper, one)
+        for one in measured_runs(board_of(catalog, []), paper)
+    }
+    assert {name for name, words in shown.items() if words == "–"} == {
+        "arithmetic", "machine", "authors-layer",
+    }  # fmt: skip
+    assert "learning_rate = 0.1" in shown["lenet-300-100"]
 
 
 def test_a_paper_without_results_says_not_run(catalog: Catalog) -> None:

@@ -93,6 +93,14 @@ def test_beyond_it_the_direction_decides_between_better_and_missed():
     assert judge(claim(), neither, [44.0, 44.1, 43.9]).verdict == "missed"
 
 
+@pytest.mark.parametrize("check", ["computed", "simulated"])
+def test_the_papers_own_number_made_again_is_missed_on_either_side(check: str):
+    made = claim(check=check)
+    assert judge(made, RATIO, [44.0, 44.1, 43.9]).verdict == "missed"
+    assert judge(made, RATIO, [38.0, 38.1, 37.9]).verdict == "missed"
+    assert judge(made, RATIO, [40.1, 39.9, 40.2]).verdict == "reproduced"
+
+
 def test_an_interval_wider_than_twice_the_band_is_inconclusive():
     # The band is 39.5 to 40.5, so 2 wide at twice its width.
     assert judge(claim(), RATIO, [39.0, 40.0, 41.0]).verdict == "inconclusive"

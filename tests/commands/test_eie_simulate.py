@@ -238,11 +238,12 @@ def test_layers_that_the_machine_cannot_run_are_named(call):
     assert "a convolution is none" in said.err
 
 
-def test_a_layer_beyond_memory_is_one_message(call, monkeypatch):
+@pytest.mark.parametrize("step", ["encode", "simulate"])
+def test_a_layer_beyond_memory_is_one_message(call, monkeypatch, step):
     def full(*_):
         raise MemoryError
 
-    monkeypatch.setattr("methods.eie.request.encode", full)
+    monkeypatch.setattr(f"methods.eie.request.{step}", full)
     assert "40 x 96 on 64 PEs take more memory than there is" in call(*DRAWN, code=2).err
 
 

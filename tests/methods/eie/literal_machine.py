@@ -322,7 +322,7 @@ def run(case):
         "broadcasts": machine.broadcasts,
         "spmat_reads": machine.matrix.reads,
         # To the last broadcast, also where that lies behind the end; none if no cycle counts.
-        "stall_cycles": machine.scan.stalls if cycles else 0,
+        "stall_cycles": machine.scan.stalls,
         **machine.pointers.counters(cycles),
     }
     rows = np.arange(machine.outputs)

@@ -10,7 +10,6 @@ from methods.eie.energy import (
     PE_POWER_MW,
     PE_TOTAL_MW,
     ROUNDING,
-    dram_watts,
     energy,
     lnzd_nodes,
     power_mw,
@@ -55,7 +54,6 @@ def test_the_papers_sums() -> None:
     assert round(power_mw(64), 1) == 586.5
     assert round(sum(PE_POWER_MW.values()), 3) == 9.158
     assert PE_TOTAL_MW == 9.157
-    assert dram_watts(1e9, 20) == pytest.approx(12.8)
 
 
 def test_alex_7_takes_seven_microjoules() -> None:

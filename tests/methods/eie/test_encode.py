@@ -151,9 +151,29 @@ def test_fifteen_values_are_kept_and_more_are_clustered():
     pruned = random.normal(size=(60, 40)).astype(np.float32) * (random.random((60, 40)) < 0.3)
     bias = random.normal(size=60).astype(np.float32)
     layer = CodedLayer.from_pruned(pruned, bias)
-    assert np.unique(layer.coded_values()).size == 15
+    assert np.unique(layer.codes).size == 15
     assert np.abs(layer.weight() - pruned).max() < 0.5
     assert np.abs(layer.bias() - bias).max() < 0.5
+
+
+def test_values_that_are_shared_already_are_kept_however_they_lie():
+    random = np.random.default_rng(1)
+    values = np.array([-5, -4, -3, -2, -1.5, -1.2, 1.1, 1.2, 1.4, 2, 3, 4, 90, 91, 120]) / 100
+    places = random.integers(0, 15, (60, 40))
+    weight = (values[places] * (random.random(places.shape) < 0.3)).astype(np.float32)
+    few = values[random.integers(0, 15, 60)].astype(np.float32)
+    layer = CodedLayer.from_pruned(weight, few)
+    assert np.array_equal(layer.weight(), weight)
+    assert np.array_equal(layer.bias(), few)
+    # Values of the bias find no place beside 15 of the weights, and find one beside fewer.
+    many = random.normal(size=60).astype(np.float32)
+    assert np.array_equal(CodedLayer.from_pruned(weight, many).weight(), weight)
+    weight[places > 4] = 0
+    layer = CodedLayer.from_pruned(weight[:10], many[:10])
+    assert np.array_equal(layer.weight(), weight[:10])
+    assert np.array_equal(layer.bias(), many[:10])
+    # A bias alone is clustered.
+    assert CodedLayer.from_pruned(np.zeros((60, 2), np.float32), many).nonzeros > 40
     assert layer.density == pytest.approx((layer.weight() != 0).mean())
 
 
@@ -221,6 +241,14 @@ def test_bad_codes_are_one_clear_error(codes, bias, named):
 def test_a_machine_has_pes(pes):
     with pytest.raises(UserError, match="PEs"):
         encode(CodedLayer.from_codes(np.ones((2, 2), np.uint8), CODEBOOK), pes)
+
+
+def test_more_entries_than_are_kept_are_refused_before_memory_is_taken():
+    """A weight at the end of 2^31 - 1 rows needs 2^27 padding entries on one PE."""
+    starts, rows = np.arange(21), np.full(20, (1 << 31) - 2, np.int32)
+    layer = CodedLayer((1 << 31) - 1, 20, CODEBOOK, starts, rows, np.ones(20, np.uint8))
+    with pytest.raises(UserError, match="2,684,354,560 entries with padding on 1 PEs"):
+        encode(layer, 1)
 
 
 @pytest.mark.parametrize(

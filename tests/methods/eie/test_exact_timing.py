@@ -6,6 +6,7 @@ import pytest
 from methods.eie.coded import CodedLayer
 from methods.eie.encode import encode
 from methods.eie.machine import Machine, broadcast_columns, simulate, simulate_with_outputs
+from methods.eie.timing import cycles_of, positions_of
 from registry.errors import UserError
 
 CODEBOOK = np.array([0, *range(1, 16)], np.float32)
@@ -27,6 +28,9 @@ def simulate_case(case):
     counters = {name: getattr(found, name) for name in COUNTERS}
     again, outputs = simulate_with_outputs(layer, case.activation, machine)
     assert counters == {name: getattr(again, name) for name in COUNTERS}
+    columns = broadcast_columns(layer, case.activation, signed=case.signed)
+    positions = positions_of(layer, columns)
+    assert found.cycles == cycles_of(layer.counts, columns, positions, case.queue_depth)
     return counters, outputs
 
 
@@ -155,6 +159,22 @@ def test_nothing_to_do_takes_no_cycle(kernels):
         assert found.empty_cycles + found.starvation_cycles + found.tail_cycles == 0
 
 
+def test_many_columns_of_which_no_slice_is_long_are_no_reason_to_refuse(kernels):
+    """Counts of 16 bits could tell of 65,535 entries in each of 40,000 columns; 300 are there."""
+    starts = np.arange(40_001) * 300
+    rows, codes = np.tile(np.arange(300, dtype=np.int32), 40_000), np.ones(starts[-1], np.uint8)
+    layer = encode(CodedLayer(300, 40_000, CODEBOOK, starts, rows, codes), 1)
+    found = simulate(layer, np.ones(40_000, np.float32), Machine(pes=1))
+    assert found.cycles == 2 + 300 * 40_000 + 6
+
+
+def test_more_cycles_than_can_be_counted_are_refused(kernels):
+    counts, columns = np.full((3, 1), 1_000_000_000, np.uint32), np.arange(3)
+    assert cycles_of(counts, columns[:2], columns[:2], 8) == 2_000_000_008
+    with pytest.raises(UserError, match="cycles"):
+        cycles_of(counts, columns, columns, 8)
+
+
 def test_pes_without_rows_take_every_item(kernels):
     found = run(np.ones((3, 10)), np.ones(10), pes=8)
     assert found.pointer_reads == 80
@@ -167,6 +187,13 @@ def test_zeros_after_the_last_entry_add_nothing(kernels):
         assert run(codes, [1] * 6 + [0] * extra, pes=4).cycles == 14
         codes[:, 6:] = 0  # broadcast, and empty in every PE
         assert run(codes, np.ones(6 + extra), pes=4).cycles == 14
+
+
+def test_stalls_are_those_of_all_broadcasts(kernels):
+    """One place is refilled in every second cycle, with or without entries in what is sent."""
+    empty = run(np.zeros((4, 40)), np.ones(40), pes=4, queue_depth=2)
+    assert (empty.cycles, empty.stall_cycles, empty.pointer_reads) == (0, 39, 160)
+    assert run(np.zeros((4, 40)), np.ones(40), pes=4, queue_depth=3).stall_cycles == 0
 
 
 def test_signed_machines_broadcast_negative_values(kernels):

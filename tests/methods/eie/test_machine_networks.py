@@ -106,7 +106,7 @@ def test_sixteen_bits_stay_near_the_floats_and_eight_farther(make) -> None:
     for bits in (8, 16):
         formats = on_machine.choose_formats(inputs, bits)
         apart[bits] = np.abs(on_machine.fixed(inputs, formats) - exact).max()
-    assert apart[16] < 0.01 < apart[8] < 1.0
+    assert apart[16] < 0.001 < apart[8] < 1.0
 
 
 def test_each_product_is_simulated_once() -> None:
