@@ -29,6 +29,7 @@ from methods.formats import FORMATS
 from methods.formats.dense import DTYPE_NAMES, STORED, Dense
 from methods.formats.format import Format, FormatError
 from methods.layers import Network
+from methods.regular_file import open_regular
 from methods.weights import check_tensor, find_ties, parameter_count, tensor_state
 from registry.errors import UserError
 
@@ -276,7 +277,8 @@ class Compressed:
             UserError: it cannot be read, or does not fit ``into``.
         """
         try:
-            data = Path(path).read_bytes()
+            with open_regular(Path(path)) as file:
+                data = file.read()
         except OSError as fault:
             raise UserError(f"{path}: cannot be read: {fault.strerror or fault}") from fault
         try:

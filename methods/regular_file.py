@@ -12,7 +12,7 @@ def open_regular(path: Path) -> BufferedReader:
     Raises:
         OSError: it is missing, or no regular file; ``strerror`` says so.
     """
-    file = open(path, "rb", opener=_at_once)
+    file = open(path, "rb", opener=_at_once)  # noqa: SIM115 - the caller closes it
     if stat.S_ISREG(os.fstat(file.fileno()).st_mode):
         return file
     file.close()

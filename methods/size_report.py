@@ -10,6 +10,7 @@ from methods.compressed import PARAMETERS
 from methods.container import read_document
 from methods.document import ALIAS, ITEM_BYTES, Document, section_bytes
 from methods.formats.format import FormatError
+from methods.regular_file import open_regular
 from registry.errors import UserError
 
 METHOD = "method"
@@ -24,7 +25,8 @@ def file_report(path: Path) -> dict[str, Any]:
         UserError: it cannot be read.
     """
     try:
-        data = path.read_bytes()
+        with open_regular(path) as file:
+            data = file.read()
     except OSError as fault:
         raise UserError(f"{path}: cannot be read: {fault.strerror or fault}") from fault
     try:

@@ -13,6 +13,7 @@ from torch import nn
 
 from methods.method import Batch, UnsuitableTask
 from methods.networks import seeded
+from methods.regular_file import open_regular
 from methods.training import ERROR, ClassificationTask
 from registry.errors import UserError
 
@@ -187,7 +188,7 @@ def _check(where: str, x: torch.Tensor, y: torch.Tensor) -> None:
 
 def _read_npz(path: Path) -> tuple[torch.Tensor, torch.Tensor]:
     try:
-        with zipfile.ZipFile(path) as archive:
+        with open_regular(path) as file, zipfile.ZipFile(file) as archive:
             sizes = {member.filename: member.file_size for member in archive.infolist()}
     except OSError as fault:
         raise UserError(f"{path}: cannot be read: {fault.strerror or fault}") from fault

@@ -1,6 +1,8 @@
 """The command ``netcompress``: runs the app and turns users' errors into one message."""
 
+import errno
 import io
+import os
 import sys
 
 
@@ -22,7 +24,10 @@ def main() -> None:
         if isinstance(stream, io.TextIOWrapper):  # a character that it cannot write is no error
             stream.reconfigure(errors="replace")
     try:
-        app(standalone_mode=True)
+        try:
+            app(standalone_mode=True)
+        finally:
+            sys.stdout.flush()  # what cannot be written comes up here and not after the end
     except ImportError as error:
         print(f"netcompress: {_foreign(error)}", file=sys.stderr)
         sys.exit(2)
@@ -31,6 +36,21 @@ def main() -> None:
         sys.exit(2)
     except UserError as error:
         print(f"netcompress: {error}", file=sys.stderr)
+        sys.exit(2)
+    except MemoryError:
+        print(
+            "netcompress: this takes more memory than there is: give it less at once, or run it "
+            "where there is more",
+            file=sys.stderr,
+        )
+        sys.exit(2)
+    except OSError as error:
+        if error.errno not in (errno.ENOSPC, errno.EPIPE):
+            raise
+        os.dup2(os.open(os.devnull, os.O_WRONLY), 1)  # for what is still to be flushed
+        if error.errno == errno.EPIPE:  # whoever read it has seen enough
+            sys.exit(1)
+        print("netcompress: no space left to write to: free some and run it again", file=sys.stderr)
         sys.exit(2)
     except KeyboardInterrupt:
         print("netcompress: interrupted", file=sys.stderr)

@@ -87,7 +87,7 @@ class CodedLayer:
             if not isinstance(array, np.ndarray) or array.dtype.kind not in "iu":
                 raise UserError(f"{name}: {_told(array)}, where whole numbers belong")
             if array.ndim != rank or not array.size:
-                raise UserError(f"{name}: shape {array.shape}, where {_RANKS[rank]} belong")
+                raise UserError(f"{name}: shape {array.shape}, where {_RANKS[rank]} belongs")
             if not 0 <= int(array.min()) <= int(array.max()) < SLOTS:
                 raise UserError(f"{name}: {array.min()} to {array.max()}, where 0 to 15 belong")
         outputs, inputs = codes.shape
@@ -247,7 +247,10 @@ def check_activation(activation: object, inputs: int) -> NDArray[np.float32]:
     """
     values = _floats("activation", activation, 1)
     if values.shape != (inputs,):
-        raise UserError(f"activation: {values.size} values for a layer of {inputs} inputs")
+        raise UserError(
+            f"activation: {values.size} values for a layer of {inputs} inputs: weight is outputs x "
+            "inputs"
+        )
     return values.astype(np.float32)
 
 
@@ -284,14 +287,14 @@ def found_codebook(weight: Floats, bias: Floats | None = None) -> NDArray[np.flo
     return table
 
 
-_RANKS = {1: "one dimension with something in it", 2: "(outputs, inputs) with something in it"}
+_RANKS = {1: "one dimension, not empty,", 2: "(outputs, inputs), neither of them 0,"}
 
 
 def _floats(name: str, array: object, rank: int) -> Floats:
     if not isinstance(array, np.ndarray) or array.dtype.kind != "f":
         raise UserError(f"{name}: {_told(array)}, where floating-point numbers belong")
     if array.ndim != rank or not array.size:
-        raise UserError(f"{name}: shape {array.shape}, where {_RANKS[rank]} belong")
+        raise UserError(f"{name}: shape {array.shape}, where {_RANKS[rank]} belongs")
     if not np.isfinite(array).all():
         place = ", ".join(str(int(i)) for i in np.argwhere(~np.isfinite(array))[0])
         raise UserError(f"{name}: NaN or infinity at [{place}]")

@@ -120,8 +120,7 @@ def encode(layer: CodedLayer, pes: int) -> EncodedLayer:
     if not 1 <= pes <= MAX_PES:
         raise UserError(f"{pes} PEs: a machine has 1 to {MAX_PES:,}")
     columns = layer.columns
-    if columns * pes > MAX_SLICES:
-        raise UserError(f"{columns:,} columns on {pes:,} PEs are more than {MAX_SLICES:,} slices")
+    check_slices(columns, pes)
     pe = layer.rows % pes
     # Stable, so that columns stay in order within a PE, and rows within a column.
     order = np.argsort(pe.astype(np.uint16), kind="stable")
@@ -144,6 +143,19 @@ def encode(layer: CodedLayer, pes: int) -> EncodedLayer:
     return EncodedLayer(
         layer.outputs, layer.inputs, pes, layer.codebook, entries, pointers, layer.has_bias, layer
     )
+
+
+def check_slices(columns: int, pes: int) -> None:
+    """Hold the slices of a layer against their limit, before it is drawn or dealt out.
+
+    Raises:
+        UserError: there are more.
+    """
+    if columns * pes > MAX_SLICES:
+        raise UserError(
+            f"{columns:,} columns on {pes:,} PEs are more than {MAX_SLICES:,} slices: give fewer "
+            "of either"
+        )
 
 
 def decode(encoded: EncodedLayer) -> CodedLayer:

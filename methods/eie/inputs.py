@@ -17,6 +17,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from methods.eie.coded import CodedLayer, check_activation, check_codebook, check_weights
+from methods.regular_file import open_regular
 from registry.errors import UserError
 
 FloatArray = NDArray[np.float32]
@@ -54,7 +55,7 @@ def read_layer(path: Path) -> LayerInput:
         UserError: it is missing, damaged or hostile, or its arrays are no layer.
     """
     try:
-        with zipfile.ZipFile(path) as archive:
+        with open_regular(path) as file, zipfile.ZipFile(file) as archive:
             arrays = _arrays(archive)
         return _layer(arrays)
     except UserError as fault:

@@ -106,7 +106,7 @@ def _named(layer: MachineLayer, run: LayerRun) -> LayerRun:
 
 
 def _remarks(network: CodedNetwork) -> list[str]:
-    left = [f"{name} is left out: {why}" for name, why in network.refused.items()]
+    left = [f"layer {name} is left out: {why}" for name, why in network.refused.items()]
     return left + [line for layer in network.layers for line in _lost(layer)]
 
 
@@ -115,13 +115,13 @@ def _lost(layer: MachineLayer) -> list[str]:
     lost = []
     if layer.clustered:
         lost.append(
-            f"{layer.name}: its {layer.values:,} values are clustered to 15, which changes the "
-            f"weights by {layer.change:.2%}"
+            f"layer {layer.name}: its {layer.values:,} values are clustered to 15, which changes "
+            f"the weights by {layer.change:.2%}"
         )
     if layer.bias_change:
         lost.append(
-            f"{layer.name}: its bias takes the nearest of the weights' values, which changes it "
-            f"by {layer.bias_change:.2%}"
+            f"layer {layer.name}: its bias takes the nearest of the weights' values, which changes "
+            f"it by {layer.bias_change:.2%}"
         )
     return lost
 
@@ -139,12 +139,17 @@ def _with_data(
     except UserError as fault:
         raise UserError(
             f"{path}: {fault}: give --activation-density in place of --data, and every layer that "
-            "it takes runs alone"
+            "the machine takes runs alone"
         ) from fault
     x, y = read_data(data)
     rows = x.to(torch.float32)
     stored = held.network.eval()
-    try_out(stored, rows, y, torch.device("cpu"))
+    try:
+        if not bool(torch.isfinite(rows).all()):
+            raise UserError("x holds values beyond the range of float32")
+        try_out(stored, rows, y, torch.device("cpu"))
+    except UserError as fault:
+        raise UserError(f"{data}: {fault}") from fault
     order = torch.randperm(len(rows), generator=seeded(0))
     chosen = min(len(rows) // CHOOSING_SHARE, MOST_CHOOSING_ROWS)
     formats = whole.choose_formats(rows[order[:chosen]].numpy(), FIXED_BITS)

@@ -36,6 +36,8 @@ Floats = NDArray[np.float32]
 Multiply = Callable[["MachineLayer", Floats], Floats]
 
 GATES = 4
+UNNAMED = "unnamed"
+"""A layer whose tensors have no prefix: the network is this layer alone."""
 NO_PRODUCT = "the machine multiplies a matrix with a vector"
 REASONS = {
     "convolution": f"{NO_PRODUCT}, a convolution is none",
@@ -44,9 +46,12 @@ REASONS = {
     "average-pooling": "the machine has no pooling",
     "embedding": f"{NO_PRODUCT}, an embedding is looked up",
     "normalisation": "the machine has no normalisation",
-    "relu": "the machine has ReLU behind a layer of its own only",
+    "relu": "the machine has ReLU right behind a layer of its own only",
 }
-_GATED = "an LSTM of one layer and one direction, without projection, is what the machine is given"
+_GATED = (
+    "of recurrent layers the machine runs an LSTM of one layer and one direction, without "
+    "projection"
+)
 
 
 @dataclass(frozen=True, eq=False)
@@ -107,20 +112,27 @@ def coded_network(source: Compressed | nn.Module) -> CodedNetwork:
             loose = "a layer takes something else than what the layer before it gives"
     else:
         parts = _of_tensors({name: _array(one) for name, one in source.tensors().items()})
-        loose = "the file holds tensors without the order of their layers"
+        loose = (
+            "the file holds tensors without the order of their layers, and each matrix counts as a "
+            "fully connected layer"
+        )
     layers: list[MachineLayer] = []
     refused: dict[str, str] = {}
+    behind = False  # whether a layer of the machine gives what comes next
     for part in parts:
         if part.kind == "linear":
             layers.append(_linear(part))
+            behind = True
         elif part.kind == "lstm" and part.why is None:
             layers.append(_lstm(part))
-        elif part.kind == "relu" and layers and not refused:
+            behind = True
+        elif part.kind == "relu" and behind:
             layers[-1] = replace(layers[-1], relu=True)
         elif part.kind != "flatten":
             refused[part.name] = part.why or REASONS.get(
                 part.kind, f"the machine has no {part.kind}"
             )
+            behind = False
     if not layers:
         told = "; ".join(f"{name}: {why}" for name, why in refused.items()) or "it has no layers"
         raise UserError(f"the network has no layer that the machine can run ({told})")
@@ -142,7 +154,10 @@ def _lstm(part: _Part) -> MachineLayer:
 def _machine_layer(
     name: str, kind: Literal["linear", "lstm"], weight: Floats, bias: Floats | None
 ) -> MachineLayer:
-    coded = CodedLayer.from_pruned(weight, bias)
+    try:
+        coded = CodedLayer.from_pruned(weight, bias)
+    except UserError as fault:
+        raise UserError(f"layer {name}: {fault}") from fault
     after = coded.bias()
     return MachineLayer(
         name,
@@ -192,7 +207,9 @@ def _of_module(network: nn.Module) -> tuple[list[_Part], str | None]:
         and all(type(one) in _IN_ORDER or is_plain(nn.Sequential(one)) for one in network)
     ):
         loose = f"{type(network).__name__} may do anything between its layers"
-    return [part for name, one in network.named_modules() for part in _of_leaf(name, one)], loose
+    return [
+        part for name, one in network.named_modules() for part in _of_leaf(name or UNNAMED, one)
+    ], loose
 
 
 _IN_ORDER = (LastStep, nn.Dropout, nn.Identity)
@@ -225,25 +242,32 @@ def _of_tensors(tensors: Mapping[str, Floats]) -> list[_Part]:
     groups: dict[str, dict[str, Floats]] = {}
     for name, tensor in tensors.items():
         layer, _, role = name.rpartition(".")
+        layer = layer or UNNAMED
         groups.setdefault(layer, {})[role] = tensor
     found = []
     for layer, held in groups.items():
         roles = {role.removesuffix("_l0"): tensor for role, tensor in held.items()}
         if "weight_ih" in roles and "weight_hh" in roles:
-            gated = roles["weight_ih"].shape[0] == GATES * roles["weight_hh"].shape[-1]
-            found.append(_recurrent(layer, roles, gated))
+            found.append(_recurrent(layer, roles, gated=True))
         elif set(held) <= {"weight", "bias"} and held.get("weight", np.empty(0)).ndim == 2:
             found.append(_Part("linear", layer, held))
         else:
-            found.append(_Part("layer of that kind", layer))
+            roles_held = ", ".join(sorted(held))
+            found.append(_Part("tensors", layer, why=f"no layer of the machine is {roles_held}"))
     return found
 
 
 def _recurrent(name: str, tensors: Mapping[str, Floats], gated: bool) -> _Part:
-    known = {"weight_ih", "weight_hh", "bias_ih", "bias_hh"}
-    units = tensors["weight_hh"].shape[-1]
-    whole = gated and set(tensors) <= known and tensors["weight_ih"].shape[0] == GATES * units
-    return _Part("lstm", name, tensors, None if whole else _GATED)
+    shapes = {role: one.shape for role, one in tensors.items()}
+    rows, inputs = shapes["weight_ih"] if len(shapes["weight_ih"]) == 2 else (0, 0)
+    whole: dict[str, tuple[int, ...]] = {
+        "weight_ih": (rows, inputs),
+        "weight_hh": (rows, rows // GATES),
+    }
+    if "bias_ih" in tensors:
+        whole |= {"bias_ih": (rows,), "bias_hh": (rows,)}
+    fits = gated and rows % GATES == 0 and shapes == whole
+    return _Part("lstm", name, tensors, None if fits else _GATED)
 
 
 class NetworkOnMachine:

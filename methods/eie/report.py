@@ -179,7 +179,7 @@ def layer_rows(run: LayerRun) -> list[tuple[str, str]]:
 
 def layer_remarks(run: LayerRun) -> list[str]:
     """For standard error: what does not fit, and what the energy is an estimate of."""
-    prefix = f"{run.name}: " if run.name else ""
+    prefix = f"layer {run.name}: " if run.name else ""
     said = [f"{prefix}overflow, {text}" for text in run.simulation.overflow]
     said += energy(run.simulation).remarks[1:]  # the first stands in the table
     if run.outputs is not None and not np.isfinite(run.outputs).all():

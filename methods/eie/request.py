@@ -10,7 +10,7 @@ from pydantic import ValidationError
 
 from methods.eie.coded import CodedLayer, relative_change
 from methods.eie.draw import random_activation, random_layer
-from methods.eie.encode import encode
+from methods.eie.encode import check_slices, encode
 from methods.eie.inputs import parse_shape, read_layer
 from methods.eie.machine import Machine, simulate, simulate_with_outputs
 from methods.eie.report import LayerRun
@@ -107,7 +107,7 @@ def simulate_layer(request: Request, machine: Machine) -> LayerRun:
         UserError: it cannot be read, drawn or dealt out.
     """
     if request.layer is None:
-        coded, activation = _drawn(request)
+        coded, activation = _drawn(request, machine.pes)
         return run_layer(coded, activation, machine, wants_outputs=request.wants_outputs)
     held = read_layer(request.layer)
     coded = held.coded()
@@ -146,8 +146,9 @@ def run_layer(
     return replace(LayerRun.of(coded, [simulation]), outputs=outputs)
 
 
-def _drawn(request: Request) -> tuple[CodedLayer, NDArray[np.float32]]:
+def _drawn(request: Request, pes: int) -> tuple[CodedLayer, NDArray[np.float32]]:
     outputs, inputs = parse_shape(request.shape or "")
+    check_slices(inputs, pes)
     seed = request.seed or 0
     weights, activations = request.weight_density or 0.0, request.activation_density or 0.0
     return (

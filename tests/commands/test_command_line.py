@@ -47,6 +47,25 @@ def test_without_arguments_it_says_what_it_is_and_three_next_commands(run):
     assert len(re.findall(r"^  netcompress ", text, re.MULTILINE)) == 3
 
 
+def test_output_that_nobody_takes_is_no_traceback():
+    environment = os.environ | {"PYTHONPATH": str(ROOT)}
+    command = [sys.executable, "-P", "-m", "netcompress", "schema"]
+    with Path("/dev/full").open("w") as full:
+        done = subprocess.run(
+            command, stdout=full, stderr=subprocess.PIPE, text=True, env=environment, check=False
+        )
+    assert (done.returncode, done.stderr) == (
+        2, "netcompress: no space left to write to: free some and run it again\n",
+    )  # fmt: skip
+    reading, writing = os.pipe()
+    os.close(reading)
+    done = subprocess.run(
+        command, stdout=writing, stderr=subprocess.PIPE, text=True, env=environment, check=False
+    )
+    os.close(writing)
+    assert (done.returncode, done.stderr) == (1, "")
+
+
 def test_version(run):
     assert re.fullmatch(r"netcompress \d+\.\d+\.\d+\n", run("--version").stdout)
 
