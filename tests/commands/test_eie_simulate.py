@@ -77,8 +77,27 @@ def write_networks(where: Path) -> None:
     Compressed.from_module(mixed, {}).save(where / "mixed.netc")
     dense = {"0.weight": Dense(torch.ones(2, 1, 3, 3))}
     Compressed.from_module(nn.Sequential(nn.Conv2d(1, 2, 3)), dense).save(where / "conv.netc")
+    write_tensors(where)
     np.savez(where / "data.npz", x=x.numpy(), y=y.numpy())
+    np.savez(where / "beyond.npz", x=x.numpy().astype(np.float64) * 1e300, y=y.numpy())
     np.savez(where / "wrong.npz", x=x.numpy()[:, :, :5], y=y.numpy())
+
+
+def write_tensors(where: Path) -> None:
+    """Files of tensors without layers: one layer without a name, and what is no layer."""
+    rows = torch.ones(8, 3)
+    files = {
+        "bare": {"weight": rows, "bias": torch.ones(8)},
+        "nan": {"a.weight": rows, "b.weight": torch.full((2, 8), torch.nan)},
+        "torn": {"x.weight_ih_l0": rows, "x.weight_hh_l0": torch.ones(4, 2)},
+        "flat": {"x.weight_ih_l0": torch.ones(8), "x.weight_hh_l0": torch.ones(8, 2)},
+        "one-bias": {
+            "x.weight_ih_l0": rows, "x.weight_hh_l0": torch.ones(8, 2),
+            "x.bias_ih_l0": torch.ones(8),
+        },
+    }  # fmt: skip
+    for name, tensors in files.items():
+        Compressed.from_tensors(tensors, {}).save(where / f"{name}.netc")
 
 
 @pytest.fixture
@@ -238,6 +257,27 @@ def test_layers_that_the_machine_cannot_run_are_named(call):
     assert "a convolution is none" in said.err
 
 
+def test_relu_is_left_out_only_where_no_layer_of_the_machine_is_before_it(call, folder):
+    parts = [nn.Conv2d(1, 2, 3), nn.ReLU(), nn.Flatten(), nn.Linear(32, 8), nn.ReLU()]
+    Compressed.from_module(nn.Sequential(*parts), {}).save(folder / "relu.netc")
+    said = call("--network", "relu.netc", "--activation-density", 1, "--json")
+    left_out = [line for line in said.err.splitlines() if "is left out" in line]
+    assert [line.split(":")[0] for line in left_out] == [
+        "layer 0 is left out", "layer 1 is left out",
+    ]  # fmt: skip
+
+
+def test_a_layer_without_a_name_is_told_apart_from_a_total(call):
+    said = call("--network", "bare.netc", "--activation-density", 1, "--json")
+    assert [layer["name"] for layer in json.loads(said.out)["layers"]] == ["unnamed"]
+
+
+def test_a_shape_beyond_the_pointers_is_refused_before_it_is_drawn(call, monkeypatch):
+    monkeypatch.setattr("methods.eie.request.random_layer", lambda *_: pytest.fail("drawn"))
+    said = call("--shape", "1x100000000", *DRAWN[2:], code=2)
+    assert "100,000,000 columns on 64 PEs are more than" in said.err
+
+
 @pytest.mark.parametrize("step", ["encode", "simulate"])
 def test_a_layer_beyond_memory_is_one_message(call, monkeypatch, step):
     def full(*_):
@@ -278,6 +318,11 @@ NETWORK = ("--network", "two.netc")
          "1; --fifo -1"),
         (("--layer", "none.npz"), "none.npz: cannot be read: No such file"),
         (("--layer", "junk.npz"), "junk.npz: is no .npz file"),
+        (("--network", "nan.netc", "--activation-density", "1"), "layer b: weight: NaN or"),
+        (("--network", "torn.netc", "--activation-density", "1"), "x: of recurrent layers the"),
+        (("--network", "flat.netc", "--activation-density", "1"), "x: of recurrent layers the"),
+        (("--network", "one-bias.netc", "--activation-density", "1"), "x: of recurrent layers"),
+        ((*NETWORK, "--data", "beyond.npz"), "beyond.npz: x holds values beyond the range of"),
         (NETWORK, "--network needs --data FILE.npz with arrays x and y, or --activation-density"),
         ((*NETWORK, "--activation-density", "2"), "activation density: 2"),
         ((*NETWORK, "--activation-density", "1", "--data", "data.npz"), "leave out --activation"),
