@@ -12,6 +12,7 @@ It goes through the layer without padding, column after column. Two paths give t
 compiled loops over the columns of one input after another, and numpy over those of a batch.
 """
 
+import itertools
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
@@ -20,7 +21,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from methods.eie.encode import EncodedLayer
-from methods.kernels import eie_datapath as kernels
+from methods.kernels import eie, eie_datapath
 from methods.kernels.choice import chosen_path
 from registry.errors import UserError
 
@@ -127,7 +128,8 @@ def choose_formats(
         activations: (n, inputs) of data that choices may be made on.
     """
     given = _activations(layer, activations)
-    _, (low, high) = _float_run(layer, given, signed=signed, tracked=True)
+    sent = _broadcasts(layer, given, signed=signed, one=1)
+    low, high = _numpy_float(layer, sent, np.zeros((len(given), layer.outputs), np.float32))
     seen = (min(0.0, float(given.min(initial=0.0))) if signed else 0.0, _largest(given))
     of_activations = fraction_bits(*seen, bits)
     if layer.has_bias:
@@ -168,7 +170,11 @@ def fixed_outputs(
     half = 1 << shift >> 1 if formats.nearest else 0
     sums = np.zeros((len(given), layer.outputs), np.int32)
     if chosen_path() == "numba":
-        kernels.fixed()(*_entries(layer), codebook, *_sent(sent), half, shift, low, high, sums)
+        held = layer.decoded
+        eie_datapath.fixed()(
+            held.column_starts, held.rows, held.codes, codebook,
+            sent.starts, sent.columns, sent.values, half, shift, low, high, sums,
+        )  # fmt: skip
     else:
         _numpy_fixed(layer, codebook, sent, (half, shift), (low, high), sums)
     return sums
@@ -187,23 +193,17 @@ def float_outputs(layer: EncodedLayer, activations: ArrayLike, *, signed: bool =
     Raises:
         UserError: activations of another shape, or not finite.
     """
-    return _float_run(layer, _activations(layer, activations), signed=signed, tracked=False)[0]
-
-
-def _float_run(
-    layer: EncodedLayer, given: Floats, *, signed: bool, tracked: bool
-) -> tuple[Floats, tuple[float, float]]:
-    """Outputs, and the least and greatest partial sum where those are ``tracked``."""
+    given = _activations(layer, activations)
     sent = _broadcasts(layer, given, signed=signed, one=1)
-    codebook = np.ascontiguousarray(layer.codebook, np.float32)
     sums = np.zeros((len(given), layer.outputs), np.float32)
-    seen = np.zeros(2, np.float32)
-    if chosen_path() == "numba":
-        kernels.floats()(*_entries(layer), codebook, *_sent(sent), sums, seen, tracked)
-    else:
-        with np.errstate(over="ignore", invalid="ignore"):
-            _numpy_float(layer, codebook, sent, sums, seen)
-    return sums, (float(seen[0]), float(seen[1]))
+    if chosen_path() != "numba":
+        _numpy_float(layer, sent, sums)
+        return sums
+    held, add = layer.decoded, eie.products()
+    for one, (begin, end) in enumerate(itertools.pairwise(sent.starts.tolist())):
+        columns, values = sent.columns[begin:end], sent.values[begin:end]
+        add(held.column_starts, held.packed, held.codebook, columns, values, sums[one])
+    return sums
 
 
 def _largest(given: Floats) -> float:
@@ -240,15 +240,6 @@ def _broadcasts(
     return Broadcasts(starts, np.nonzero(chosen)[1], given[chosen])
 
 
-def _sent(sent: Broadcasts) -> tuple[NDArray[Any], ...]:
-    return sent.starts, sent.columns, sent.values
-
-
-def _entries(layer: EncodedLayer) -> tuple[NDArray[Any], ...]:
-    held = layer.decoded
-    return held.column_starts, held.rows, held.codes
-
-
 def _numpy_fixed(
     layer: EncodedLayer,
     codebook: Integers,
@@ -267,15 +258,18 @@ def _numpy_fixed(
     _each_column(layer, codebook, sent, add)
 
 
-def _numpy_float(
-    layer: EncodedLayer, codebook: Floats, sent: Broadcasts, sums: Floats, seen: Floats
-) -> None:
+def _numpy_float(layer: EncodedLayer, sent: Broadcasts, sums: Floats) -> tuple[float, float]:
+    """Adds to ``sums``; the least and the greatest partial sum, 0 among them."""
+    seen = [0.0, 0.0]
+
     def add(inputs: Any, rows: Any, weights: Floats, values: Floats) -> None:
         at = np.ix_(inputs, rows)
         sums[at] = now = sums[at] + np.multiply.outer(values, weights)
-        seen[:] = min(seen[0], now.min()), max(seen[1], now.max())
+        seen[:] = min(seen[0], float(now.min())), max(seen[1], float(now.max()))
 
-    _each_column(layer, codebook, sent, add)
+    with np.errstate(over="ignore", invalid="ignore"):
+        _each_column(layer, layer.decoded.codebook, sent, add)
+    return seen[0], seen[1]
 
 
 def _each_column(

@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 from pydantic import Field, field_validator
 
 from methods.eie.coded import check_activation
+from methods.eie.datapath import float_outputs
 from methods.eie.encode import MAX_PES, EncodedLayer
 from methods.eie.timing import positions_of, timing_of
 from methods.kernels import eie as kernels
@@ -125,9 +126,8 @@ def simulate_with_outputs(
     layer: EncodedLayer, activation: NDArray[np.floating[Any]], machine: Machine
 ) -> tuple[Simulation, NDArray[np.float32]]:
     """As ``simulate``, and the outputs (outputs) in float32, added up in broadcast order."""
-    columns = _columns(layer, activation, machine)
-    values = np.append(activation, 1).astype(np.float32)[columns]
-    return _simulate(layer, columns, machine), _outputs(layer, columns, values)
+    found = simulate(layer, activation, machine)  # first, since it checks what it is given
+    return found, float_outputs(layer, activation, signed=machine.signed)[0]
 
 
 def _columns(
@@ -186,20 +186,6 @@ def _spmat_reads(layer: EncodedLayer, columns: NDArray[np.int64], width_bits: in
     np.maximum.accumulate(np.where(filled, last, -1), axis=1, out=held[:, 1:])
     reads = last - first + (first != held[:, :-1])
     return int(reads[filled].sum())
-
-
-def _outputs(
-    layer: EncodedLayer, columns: NDArray[np.int64], values: NDArray[np.float32]
-) -> NDArray[np.float32]:
-    coded = layer.decoded
-    out = np.zeros(layer.outputs, np.float32)
-    if chosen_path() == "numba":
-        kernels.products()(coded.column_starts, coded.packed, coded.codebook, columns, values, out)
-        return out
-    for column, value in zip(columns.tolist(), values, strict=True):
-        held = slice(int(coded.column_starts[column]), int(coded.column_starts[column + 1]))
-        out[coded.rows[held]] += coded.codebook[coded.codes[held]] * value
-    return out
 
 
 def overflow(layer: EncodedLayer, machine: Machine) -> tuple[str, ...]:
