@@ -106,7 +106,8 @@ def _named(layer: MachineLayer, run: LayerRun) -> LayerRun:
 
 
 def _remarks(network: CodedNetwork) -> list[str]:
-    left = [f"layer {name} is left out: {why}" for name, why in network.refused.items()]
+    left = [] if network.loose is None else [f"every layer runs alone: {network.loose}"]
+    left += [f"layer {name} is left out: {why}" for name, why in network.refused.items()]
     return left + [line for layer in network.layers for line in _lost(layer)]
 
 
@@ -152,6 +153,11 @@ def _with_data(
         raise UserError(f"{data}: {fault}") from fault
     order = torch.randperm(len(rows), generator=seeded(0))
     chosen = min(len(rows) // CHOOSING_SHARE, MOST_CHOOSING_ROWS)
+    if not machine.signed and bool((rows < 0).any()):
+        remarks = (
+            *remarks,
+            f"{data}: what is below 0 in x is not broadcast: --signed sends it too",
+        )
     formats = whole.choose_formats(rows[order[:chosen]].numpy(), FIXED_BITS)
     counts = np.zeros(3, np.int64)
     for start in range(chosen, len(rows), ROWS_AT_ONCE):

@@ -41,6 +41,8 @@ class LayerRun:
     """Of the weights by coding them here, relative: norm of the difference over norm."""
     bias_change: float | None = None
     """The same of the bias."""
+    negative: int = 0
+    """Given activations that are not broadcast because they are below 0."""
     outputs: NDArray[np.float32] | None = None
     """The sums, before ReLU."""
 
@@ -182,6 +184,10 @@ def layer_remarks(run: LayerRun) -> list[str]:
     prefix = f"layer {run.name}: " if run.name else ""
     said = [f"{prefix}overflow, {text}" for text in run.simulation.overflow]
     said += energy(run.simulation).remarks[1:]  # the first stands in the table
+    if run.negative:
+        said.append(
+            f"{run.negative:,} activations are below 0 and not broadcast: --signed sends them"
+        )
     if run.outputs is not None and not np.isfinite(run.outputs).all():
         said.append(f"{prefix}outputs beyond the range of float32 are null")
     return said

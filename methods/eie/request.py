@@ -116,6 +116,7 @@ def simulate_layer(request: Request, machine: Machine) -> LayerRun:
     return replace(
         run,
         change=relative_change(held.weight, coded.weight()),
+        negative=0 if machine.signed else int((held.activation < 0).sum()),
         bias_change=(
             None if held.bias is None or after is None else relative_change(held.bias, after)
         ),

@@ -81,6 +81,7 @@ def write_networks(where: Path) -> None:
     np.savez(where / "data.npz", x=x.numpy(), y=y.numpy())
     np.savez(where / "beyond.npz", x=x.numpy().astype(np.float64) * 1e300, y=y.numpy())
     np.savez(where / "wrong.npz", x=x.numpy()[:, :, :5], y=y.numpy())
+    np.savez(where / "negative.npz", x=x.numpy() - 0.5, y=y.numpy())
 
 
 def write_tensors(where: Path) -> None:
@@ -175,6 +176,21 @@ def test_negative_activations_are_sent_where_asked(call, folder):
     activation = np.load(folder / "layer.npz")["activation"]
     assert usual["broadcasts"] == int((activation > 0).sum()) < signed["broadcasts"] == 96
     sums_hold(signed)
+
+
+def test_what_is_below_0_is_said_not_to_be_sent(call, folder):
+    negative = int((np.load(folder / "layer.npz")["activation"] < 0).sum())
+    words = f"{negative} activations are below 0 and not broadcast: --signed sends them"
+    assert words in call("--layer", "layer.npz", "--json").err
+    assert "below 0" not in call("--layer", "layer.npz", "--signed", "--json").err
+    on_data = ("--network", "two.netc", "--data", "negative.npz", "--json")
+    assert "below 0 in x is not broadcast: --signed" in call(*on_data).err
+    assert "below 0" not in call(*on_data, "--signed").err
+
+
+def test_layers_without_an_order_are_said_to_run_alone(call):
+    said = call("--network", "bare.netc", "--activation-density", 0.5, "--json")
+    assert "every layer runs alone: the file holds tensors without the order" in said.err
 
 
 def test_nothing_to_send_takes_no_cycle(call):
