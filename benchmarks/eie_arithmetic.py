@@ -9,13 +9,12 @@ from decimal import Decimal
 from statistics import fmean, geometric_mean, median
 from typing import ClassVar
 
-from benchmarks.benchmark import Context, Measurement, Outcome
+from benchmarks.arithmetic import Arithmetic, Found
+from benchmarks.benchmark import Outcome
 from benchmarks.eie_layers import LAYERS, EieLayer, expected_theoretical_seconds
 from benchmarks.eie_tables import PrintedTables
 from methods.eie.energy import LNZD_NODE_MW, lnzd_nodes
 from methods.eie.machine import ENTRY_BITS, Machine
-from methods.method import Method
-from registry.catalog import load_catalog
 from registry.record import Paper
 from registry.vocabulary import Metric, load_vocabulary
 
@@ -77,23 +76,16 @@ PARTS: Mapping[str, tuple[str, ...]] = {
 SQUARE_MICROMETRES = 1e-6
 """In square millimetres."""
 
-Found = Iterator[tuple[str, float]]
-"""Key of a measurement and its value, in the unit of its metric."""
 
-
-class EieArithmetic:
+class EieArithmetic(Arithmetic):
     """What follows from the printed tables alone."""
 
     name: ClassVar[str] = "eie-arithmetic"
     metrics: ClassVar[Mapping[str, Metric]] = load_vocabulary().benchmarks[name].metrics
     revision: ClassVar[int] = 1
 
-    def run(self, method: Method | None, context: Context) -> Outcome:
-        """Compute from the record of ``context.paper``; ``method`` takes no part."""
-        return self.compute(load_catalog().get(context.paper))
-
     def compute(self, paper: Paper) -> Outcome:
-        """Everything for one record.
+        """Everything that the tables give.
 
         Raises:
             UserError: a table lacks something that is computed from.
@@ -102,11 +94,7 @@ class EieArithmetic:
         parts = (_speedups, _means_of_labels, _excess, _energy, _dram, _operations, _savings,
                  _platforms, _element, _capacity, _theory)  # fmt: skip
         values = {key: value for part in parts for key, value in part(tables)}
-        metrics = {
-            key: Measurement(value=value, unit=self.metrics[key.partition(".")[0]].unit)
-            for key, value in values.items()
-        }
-        return Outcome(metrics, remarks=list(_remarks(values)))
+        return Outcome(self.measured(values), remarks=list(_remarks(values)))
 
 
 def _speedups(tables: PrintedTables) -> Found:

@@ -15,7 +15,7 @@ import copy
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
-from typing import ClassVar
+from typing import ClassVar, Self
 
 import numpy as np
 import torch
@@ -74,6 +74,34 @@ class Made:
     """Of the test split, as its targets."""
     targets: torch.Tensor
     remarks: tuple[str, ...]
+
+    @classmethod
+    def of(
+        cls,
+        task: ClassificationTask,
+        compressed: tuple[nn.Module, Mapping[str, int]],
+        test: tuple[torch.Tensor, torch.Tensor],
+        rows: int,
+        *remarks: str,
+    ) -> Self:
+        """From a trained task, what was read back with its bytes, and the test split.
+
+        Raises:
+            RuntimeError: the test split has not its ``rows``.
+        """
+        read, sizes = compressed
+        inputs, targets = test
+        if len(targets) != rows:
+            raise RuntimeError(f"{len(targets)} test cases of {rows}")
+        return cls(
+            reference=task.network.cpu(),
+            compressed=read,
+            size_bytes=sizes,
+            validation=task.validation_rows[0].cpu(),
+            inputs=inputs,
+            targets=targets,
+            remarks=(validation_remark(task, read), *remarks),
+        )
 
 
 class _EieNetwork(ABC):
@@ -143,19 +171,8 @@ class EieLenet300100(_EieNetwork):
         advance = advancer(context, recipe.epochs + config.epochs)
         task = mnist_task(context, recipe, advance)
         train_reference(task, recipe, digests(context.data), context.seed, skipped=advance)
-        read, sizes = compressed_and_read(task, config, context)
-        inputs, targets = test_split(context.data)
-        if len(targets) != TEST_ROWS[context.data]:
-            raise RuntimeError(f"{len(targets)} test images of {TEST_ROWS[context.data]}")
-        return Made(
-            reference=task.network.cpu(),
-            compressed=read,
-            size_bytes=sizes,
-            validation=task.validation_rows[0].cpu(),
-            inputs=inputs,
-            targets=targets,
-            remarks=(validation_remark(task, read),),
-        )
+        compressed = compressed_and_read(task, config, context)
+        return Made.of(task, compressed, test_split(context.data), TEST_ROWS[context.data])
 
 
 class EieSpokenVowels(_EieNetwork):
@@ -180,25 +197,13 @@ class EieSpokenVowels(_EieNetwork):
             tried[density] = compressed_and_read(task, chosen, context)
         errors = {density: task.validation_score(one) for density, (one, _) in tried.items()}
         best = min(DENSITIES, key=lambda density: (errors[density], density))
-        read, sizes = tried[best]
-        inputs, targets = splits.test.padded()
-        if len(targets) != sum(TEST_CASES):
-            raise RuntimeError(f"{len(targets)} test utterances of {sum(TEST_CASES)}")
         by_density = ", ".join(f"{density:.0%}: {error:.4f}" for density, error in errors.items())
-        return Made(
-            reference=task.network.cpu(),
-            compressed=read,
-            size_bytes=sizes,
-            validation=task.validation_rows[0].cpu(),
-            inputs=inputs,
-            targets=targets,
-            remarks=(
-                validation_remark(task, read),
-                f"validation errors by density: {by_density}; {best:.0%} was taken",
-                "non-zero instead of positive activations are broadcast; the gates of the LSTM "
-                "are outside the machine, in float32",
-            ),
-        )
+        return Made.of(
+            task, tried[best], splits.test.padded(), sum(TEST_CASES),
+            f"validation errors by density: {by_density}; {best:.0%} was taken",
+            "non-zero instead of positive activations are broadcast; the gates of the LSTM are "
+            "outside the machine, in float32",
+        )  # fmt: skip
 
 
 def advancer(context: Context, epochs: int) -> Callable[..., None]:

@@ -66,6 +66,7 @@ def all_tables(paper: Paper, drawn_layers: Sequence[Draws]) -> dict[str, Rows]:
 
 def claimed_rows(paper: Paper, values: Mapping[str, Measurement], place: str) -> Rows:
     """The claims that stand at ``place`` and follow from ``values``: printed, ours, held or not."""
+    labels = {row.id: row.label for table in paper.tables for row in table.rows}
     rows: Rows = []
     for claim in paper.claims:
         key = claim.measured_as or ""
@@ -74,6 +75,7 @@ def claimed_rows(paper: Paper, values: Mapping[str, Measurement], place: str) ->
                 {
                     "claim": claim.id,
                     "row": claim.layer or "",
+                    "label": labels.get(claim.layer or "") or claim.layer or "",
                     "quantity": EieArithmetic.metrics[key.partition(".")[0]].title,
                     **_held_against(claim, float(values[key].value)),
                 }

@@ -52,7 +52,7 @@ def shown_tables(tables: Mapping[str, Rows]) -> Iterator[Shown]:
 def _claimed(title: str, rows: Rows) -> Shown:
     cells = [
         [
-            str(row["row"]),
+            str(row["label"]),
             str(row["quantity"]),
             _with_unit(str(row["paper"]), row["unit"]),
             _with_unit(_number(row["ours"]), row["unit"]),
@@ -62,7 +62,7 @@ def _claimed(title: str, rows: Rows) -> Shown:
         for row in rows
     ]
     return Shown(title, ["row", "quantity", "paper", "ours", "deviation", "verdict"], cells,
-                 _misses(rows, "row", "quantity"))  # fmt: skip
+                 _misses(rows, "label", "quantity"))  # fmt: skip
 
 
 def _densities(rows: Rows) -> Shown:

@@ -9,17 +9,16 @@ random positions would need; ``..._unpadded`` takes none, and ``..._of_rows`` ad
 layer rates. No one of the three gives all the printed totals, so all three are kept.
 """
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
 from decimal import Decimal
 from typing import ClassVar
 
 from benchmarks.accounting import LayerCount, expected_padding, row_of, totals_of
-from benchmarks.benchmark import Context, Measurement, Outcome
+from benchmarks.arithmetic import Arithmetic, Found
+from benchmarks.benchmark import Outcome
 from benchmarks.imagenet_networks import NETWORKS, described
-from methods.method import Method
 from methods.networks import NETWORKS as SMALL_NETWORKS
-from registry.catalog import load_catalog
 from registry.errors import UserError
 from registry.record import Paper, Table
 from registry.units import to_base
@@ -38,23 +37,16 @@ LAYER_TABLES: Mapping[str, Mapping[str, str]] = {
 REFERENCES: Mapping[str, str] = {"2016-squeezenet": "alexnet"}
 """Paper -> the network that the parameters of its own are compared with."""
 
-Found = Iterator[tuple[str, float]]
-"""Key of a measurement and its value, in the unit of its metric."""
 
-
-class ImagenetSizes:
+class ImagenetSizes(Arithmetic):
     """Parameters, multiply-adds, sizes and rates that follow from shapes and printed settings."""
 
     name: ClassVar[str] = "imagenet-sizes"
     metrics: ClassVar[Mapping[str, Metric]] = load_vocabulary().benchmarks[name].metrics
     revision: ClassVar[int] = 1
 
-    def run(self, method: Method | None, context: Context) -> Outcome:
-        """Compute what the record of ``context.paper`` names; ``method`` takes no part."""
-        return self.compute(load_catalog().get(context.paper))
-
     def compute(self, paper: Paper) -> Outcome:
-        """Everything for one record.
+        """What the record names.
 
         Raises:
             UserError: a table of layers lacks something that the formula needs.
@@ -70,11 +62,7 @@ class ImagenetSizes:
             remarks.append(counted.remark())
         if paper.id in LAYER_TABLES:
             values["quantized_ratio.eq-1-example"] = eq_1_ratio(weights=16, clusters=4)
-        metrics = {key: self._measurement(key, value) for key, value in values.items()}
-        return Outcome(metrics, remarks=remarks)
-
-    def _measurement(self, key: str, value: float) -> Measurement:
-        return Measurement(value=value, unit=self.metrics[key.partition(".")[0]].unit)
+        return Outcome(self.measured(values), remarks=remarks)
 
 
 def eq_1_ratio(weights: int, clusters: int) -> float:

@@ -5,7 +5,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from benchmarks import imagenet_sizes
+from benchmarks import arithmetic, imagenet_sizes
 from benchmarks.accounting import expected_padding
 from benchmarks.benchmark import Context, Outcome, load_benchmarks
 from benchmarks.imagenet_sizes import ImagenetSizes, eq_1_ratio
@@ -170,7 +170,7 @@ def test_it_runs_without_a_method(
             assert paper_id == paper.id
             return paper
 
-    monkeypatch.setattr(imagenet_sizes, "load_catalog", OneRecord)
+    monkeypatch.setattr(arithmetic, "load_catalog", OneRecord)
     context = Context(paper.id, "sizes", "quick", 0, "", "cpu", tmp_path, {})
     assert ImagenetSizes().run(None, context).metrics == outcome.metrics
 
