@@ -299,10 +299,10 @@ def prune(
 
 @dataclass
 class Codebook:
-    """Shared weights of one layer."""
+    """Shared weights of one tensor."""
 
     centroids: nn.Parameter
-    """(k) float32."""
+    """(k) float32; the same object where several tensors share a table."""
     codes: torch.Tensor
     """The centroid of each survivor, in row-major order: (survivors) int64."""
     positions: torch.Tensor
@@ -315,27 +315,36 @@ def share(
     clusters: Mapping[str, int],
     config: StagesConfig,
     seed: int,
+    table_of: Callable[[str], str] = lambda name: name,
 ) -> dict[str, Codebook]:
-    """Stage 2a, in place: k-means of a layer's survivors to at most ``clusters`` values (eq. 2)."""
+    """Stage 2a, in place: k-means of a layer's survivors to at most ``clusters`` values (eq. 2).
+
+    Args:
+        table_of: weights of which it says the same share their values.
+    """
     parameters = dict(network.named_parameters())
+    tables: dict[str, list[str]] = {}
+    for name in masks:
+        tables.setdefault(table_of(name), []).append(name)
     codebooks: dict[str, Codebook] = {}
-    for name, mask in masks.items():
-        weight = parameters[name]
-        positions = mask.flatten().nonzero().squeeze(1)
-        survivors = weight.detach().flatten()[positions].float().cpu().numpy()
-        if survivors.size == 0:
-            raise UnsuitableTask(f"no weight of {name} survives: raise its density")
-        most = clusters[name.removesuffix(".weight")]
-        centroids, codes = kmeans(survivors, most, config.initialisation, seed=seed)
-        codebook = Codebook(
-            centroids=nn.Parameter(
-                torch.from_numpy(centroids.astype(np.float32)).to(weight.device)
-            ),
-            codes=torch.from_numpy(codes).to(weight.device),
-            positions=positions,
-        )
-        codebooks[name] = codebook
-        _write_shared(weight, codebook)
+    for names in tables.values():
+        places = [masks[name].flatten().nonzero().squeeze(1) for name in names]
+        survivors = [
+            parameters[name].detach().flatten()[positions].float().cpu().numpy()
+            for name, positions in zip(names, places, strict=True)
+        ]
+        for name, values in zip(names, survivors, strict=True):
+            if values.size == 0:
+                raise UnsuitableTask(f"no weight of {name} survives: raise its density")
+        most = clusters[names[0].removesuffix(".weight")]
+        together = np.concatenate(survivors)
+        centroids, codes = kmeans(together, most, config.initialisation, seed=seed)
+        device = parameters[names[0]].device
+        shared = nn.Parameter(torch.from_numpy(centroids.astype(np.float32)).to(device))
+        ends = np.cumsum([values.size for values in survivors])[:-1]
+        for name, positions, own in zip(names, places, np.split(codes, ends), strict=True):
+            codebooks[name] = Codebook(shared, torch.from_numpy(own).to(device), positions)
+            _write_shared(parameters[name], codebooks[name])
     return codebooks
 
 
@@ -378,11 +387,14 @@ def train_codebooks(
     parameters = dict(network.named_parameters())
     biases = [parameter for name, parameter in parameters.items() if name not in masks]
 
-    def sum_gradients() -> None:
+    tables = {id(codebook.centroids): codebook.centroids for codebook in codebooks.values()}
+
+    def sum_gradients() -> None:  # each step begins without gradients
         for name, codebook in codebooks.items():
             gradient = parameters[name].grad
             if gradient is not None:  # of a layer that takes part, and is not frozen
-                codebook.centroids.grad = summed_gradient(gradient, codebook)
+                summed, others = summed_gradient(gradient, codebook), codebook.centroids.grad
+                codebook.centroids.grad = summed if others is None else others + summed
 
     def write_back() -> None:
         for name, codebook in codebooks.items():
@@ -397,7 +409,7 @@ def train_codebooks(
         schedule=cosine,
         before_step=sum_gradients,
         after_step=write_back,
-        parameters=[*(codebook.centroids for codebook in codebooks.values()), *biases],
+        parameters=[*tables.values(), *biases],
         seed=seed * 100 + 99,
     )
 

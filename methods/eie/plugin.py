@@ -6,9 +6,10 @@ Compression made, cut to its 8-bit entries (section III):
 
 1. Fully connected and recurrent layers are pruned and retrained as in Deep Compression; the paper
    takes its networks from there, so the densities are that paper's too.
-2. k-means over the non-zero weights gives 15 shared values, with a start spaced linearly over
-   their range; slot 0 of the table of 16 is the value 0. Each weight takes the nearest of all 16,
-   so what is nearer to 0 than to its centroid vanishes (the authors' script ``layer_dump2.py``).
+2. k-means over the non-zero weights of a layer gives 15 shared values, with a start spaced linearly
+   over their range; slot 0 of the table of 16 is the value 0. Each weight takes the nearest of all
+   16, so what is nearer to 0 than to its centroid vanishes (the authors' script
+   ``layer_dump2.py``). Both matrices of a recurrent layer are one, as the machine holds them.
 3. The centroids are trained on as in Deep Compression, the assignment fixed.
 
 The file holds codes into that table and places as steps with 4-bit fields. The machine's own form,
@@ -18,6 +19,7 @@ Left out: biases stay floats here; the machine codes them with the table of thei
 """
 
 import copy
+import re
 from typing import ClassVar, Literal
 
 import torch
@@ -44,6 +46,7 @@ from methods.weights import holds_weights
 
 INDEX_BITS = 4
 """Of the count of zeros in an entry (section III)."""
+_GATES = re.compile(r"weight_(ih|hh)(?=(_l\d+)?(_reverse)?$)")
 _MULTIPLIED = (nn.Linear, nn.RNNBase, nn.RNNCellBase)
 
 
@@ -60,7 +63,7 @@ class Eie:
     starts_from: ClassVar[Literal["trained", "scratch"]] = "trained"
     needs: ClassVar[Literal["nothing", "data", "training"]] = "training"
     compresses: ClassVar[bool] = True
-    revision: ClassVar[int] = 1
+    revision: ClassVar[int] = 2
 
     def applies_to(self, module: nn.Module) -> str | None:
         """The layers that multiply a matrix with a vector."""
@@ -122,6 +125,11 @@ def leave_out_zeros(network: nn.Module, masks: Masks) -> None:
         masks[name] = nonzero if bool(nonzero.any()) else mask
 
 
+def machine_layer(name: str) -> str:
+    """The layer that a weight is part of: the machine has one matrix for all gates of a cell."""
+    return _GATES.sub("weight", name)
+
+
 def share_beside_zero(
     network: nn.Module, masks: Masks, config: StagesConfig, seed: int
 ) -> dict[str, Codebook]:
@@ -132,7 +140,7 @@ def share_beside_zero(
     parameters = dict(network.named_parameters())
     before = {name: parameters[name].detach().clone() for name in masks}
     clusters = {name.removesuffix(".weight"): SHARED_VALUES for name in masks}
-    codebooks = share(network, masks, clusters, config, seed)
+    codebooks = share(network, masks, clusters, config, seed, machine_layer)
     for name, codebook in codebooks.items():
         values = before[name].flatten()[codebook.positions].double()
         shared = codebook.centroids.detach()[codebook.codes].double()

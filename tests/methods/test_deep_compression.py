@@ -19,6 +19,7 @@ from methods.deep_compression import (
     prune,
     share,
     summed_gradient,
+    train_codebooks,
 )
 from methods.formats.codebook_dense import CodebookDense
 from methods.formats.sparse_codebook import SparseCodebook
@@ -173,6 +174,37 @@ def test_after_sharing_a_layer_holds_no_more_values_than_centroids(task):
         values = dict(network.named_parameters())[f"{name}.weight"][masks[f"{name}.weight"]]
         assert len(values.unique()) <= clusters
         assert len(books[f"{name}.weight"].centroids) <= clusters
+
+
+def test_weights_that_share_a_table_are_clustered_and_trained_together(task):
+    class OneStep:
+        """A gradient of 1 for every weight, and one step."""
+
+        def fit(self, network, epochs, *, optimizer, before_step, after_step, parameters, **rest):
+            stepper = optimizer(parameters)
+            for parameter in network.parameters():
+                parameter.grad = torch.ones_like(parameter)
+            before_step()
+            stepper.step()
+            after_step()
+
+    network = copy.deepcopy(task.network)
+    masks = {name: torch.ones_like(one, dtype=torch.bool)
+             for name, one in network.named_parameters() if name.endswith("weight")}  # fmt: skip
+    config = DeepCompressionConfig(codebook_learning_rate=1e-3)
+    together = {"ip1.weight": "ends", "ip3.weight": "ends"}
+    clusters = {"ip1": 5, "ip2": 7, "ip3": 5}
+    books = share(network, masks, clusters, config, 1, lambda name: together.get(name, name))
+    table = books["ip1.weight"].centroids
+    assert table is books["ip3.weight"].centroids
+    assert table is not books["ip2.weight"].centroids
+    both = torch.cat([network.ip1.weight.flatten(), network.ip3.weight.flatten()])
+    assert set(both.tolist()) == set(table.tolist())
+    members = torch.bincount(torch.cat([books[name].codes for name in together]))
+    before = table.detach().clone()
+    train_codebooks(OneStep(), network, masks, books, config, 1)
+    assert torch.allclose(before - table.detach(), members * 1e-3, rtol=1e-4)
+    assert set(network.ip3.weight.flatten().tolist()) <= set(table.tolist())
 
 
 def test_centroids_that_are_trained_move_and_assignments_do_not(task):

@@ -13,7 +13,15 @@ from methods.compressed import Compressed
 from methods.deep_compression import Codebook
 from methods.eie.coded import CodedLayer
 from methods.eie.encode import decode, encode
-from methods.eie.plugin import Eie, EieConfig, densities_of, leave_out_zeros, share_beside_zero
+from methods.eie.networks import coded_network
+from methods.eie.plugin import (
+    Eie,
+    EieConfig,
+    densities_of,
+    leave_out_zeros,
+    machine_layer,
+    share_beside_zero,
+)
 from methods.formats.sparse_codebook import SparseCodebook
 from methods.method import UnsuitableTask
 from methods.networks import NETWORKS
@@ -197,3 +205,31 @@ def test_a_network_of_convolutions_alone_is_refused() -> None:
     task = DatalessTask("mine", nn.Sequential(nn.Conv2d(1, 2, 3)), torch.device("cpu"))
     with pytest.raises(UnsuitableTask, match="convolution"):
         Eie().compress(task, EieConfig(), seed=0)
+
+
+def test_both_matrices_of_a_recurrent_layer_share_the_machines_one_table() -> None:
+    network = nn.Sequential(OrderedDict(lstm=nn.LSTM(9, 7, num_layers=2), out=nn.Linear(7, 6)))
+    held = Eie().compress(DatalessTask("mine", network, torch.device("cpu")), EieConfig(), seed=0)
+    tables = {name: sparse(held, name).codebook.tolist() for name in sorted(shared(held))}
+    for layer in ("_l0", "_l1"):
+        assert tables[f"lstm.weight_ih{layer}"] == tables[f"lstm.weight_hh{layer}"]
+    assert len({tuple(table) for table in tables.values()}) == 3
+    single = nn.Sequential(OrderedDict(lstm=nn.LSTM(9, 7), out=nn.Linear(7, 6)))
+    held = Eie().compress(DatalessTask("mine", single, torch.device("cpu")), EieConfig(), seed=0)
+    coded = coded_network(held)
+    assert [(one.kind, one.change) for one in coded.layers] == [("lstm", 0.0), ("linear", 0.0)]
+
+
+@pytest.mark.parametrize(
+    ("name", "layer"),
+    [
+        ("ip1.weight", "ip1.weight"),
+        ("a.weight_ih_l1_reverse", "a.weight_l1_reverse"),
+        ("a.weight_hh_l1_reverse", "a.weight_l1_reverse"),
+        ("cell.weight_hh", "cell.weight"),
+        ("a.weight_hr_l0", "a.weight_hr_l0"),
+        ("weight_ih_maker.weight", "weight_ih_maker.weight"),
+    ],
+)
+def test_what_is_one_layer_of_the_machine(name: str, layer: str) -> None:
+    assert machine_layer(name) == layer
