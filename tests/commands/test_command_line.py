@@ -14,6 +14,8 @@ import pytest
 from typer.testing import CliRunner
 
 import benchmarks
+import netcompress.app
+from netcompress.__main__ import main
 from netcompress.app import app
 
 ROOT = Path(benchmarks.__file__).resolve().parent.parent
@@ -64,6 +66,17 @@ def test_output_that_nobody_takes_is_no_traceback():
     )
     os.close(writing)
     assert (done.returncode, done.stderr) == (1, "")
+
+
+def test_a_lack_of_memory_is_one_message(monkeypatch, capsys):
+    def greedy(standalone_mode: bool) -> None:
+        raise MemoryError
+
+    monkeypatch.setattr(netcompress.app, "app", greedy)
+    with pytest.raises(SystemExit) as left:
+        main()
+    assert left.value.code == 2
+    assert capsys.readouterr().err.startswith("netcompress: this takes more memory than there is")
 
 
 def test_version(run):
