@@ -1,14 +1,12 @@
 """What benchmarks by arithmetic share: their values follow from a record alone."""
 
 from abc import ABC, abstractmethod
-from collections.abc import Iterator, Mapping
-from typing import ClassVar
+from collections.abc import Iterator
 
-from benchmarks.benchmark import Context, Measurement, Outcome
+from benchmarks.benchmark import Context, Outcome
 from methods.method import Method
 from registry.catalog import load_catalog
 from registry.record import Paper
-from registry.vocabulary import Metric
 
 Found = Iterator[tuple[str, float]]
 """Key of a measurement and its value, in the unit of its metric."""
@@ -16,8 +14,6 @@ Found = Iterator[tuple[str, float]]
 
 class Arithmetic(ABC):
     """A benchmark without data, training and randomness."""
-
-    metrics: ClassVar[Mapping[str, Metric]]
 
     def run(self, method: Method | None, context: Context) -> Outcome:
         """Compute from the record of ``context.paper``; ``method`` takes no part."""
@@ -30,10 +26,3 @@ class Arithmetic(ABC):
         Raises:
             UserError: a table lacks something that is computed from.
         """
-
-    def measured(self, values: Mapping[str, float]) -> dict[str, Measurement]:
-        """Measurements of ``metric`` or ``metric.layer``, in the metric's unit."""
-        return {
-            key: Measurement(value=value, unit=self.metrics[key.partition(".")[0]].unit)
-            for key, value in values.items()
-        }

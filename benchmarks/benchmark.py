@@ -39,6 +39,16 @@ class Measurement(Model):
     """How many cases were evaluated, for rates."""
 
 
+def without_interval(
+    values: Mapping[str, float], metrics: Mapping[str, Metric]
+) -> dict[str, Measurement]:
+    """Measurements of ``metric`` or ``metric.layer``, each in its metric's unit."""
+    return {
+        key: Measurement(value=value, unit=metrics[key.partition(".")[0]].unit)
+        for key, value in values.items()
+    }
+
+
 @dataclass(frozen=True)
 class Context:
     """What a benchmark is told about the job that it runs in."""

@@ -10,7 +10,7 @@ from statistics import fmean, geometric_mean, median
 from typing import ClassVar
 
 from benchmarks.arithmetic import Arithmetic, Found
-from benchmarks.benchmark import Outcome
+from benchmarks.benchmark import Outcome, without_interval
 from benchmarks.eie_layers import LAYERS, EieLayer, expected_theoretical_seconds
 from benchmarks.eie_tables import PrintedTables
 from methods.eie.energy import LNZD_NODE_MW, lnzd_nodes
@@ -94,7 +94,7 @@ class EieArithmetic(Arithmetic):
         parts = (_speedups, _means_of_labels, _excess, _energy, _dram, _operations, _savings,
                  _platforms, _element, _capacity, _theory)  # fmt: skip
         values = {key: value for part in parts for key, value in part(tables)}
-        return Outcome(self.measured(values), remarks=list(_remarks(values)))
+        return Outcome(without_interval(values, self.metrics), remarks=list(_remarks(values)))
 
 
 def _speedups(tables: PrintedTables) -> Found:

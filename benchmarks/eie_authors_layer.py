@@ -17,7 +17,7 @@ from typing import Any, ClassVar
 import numpy as np
 from numpy.typing import NDArray
 
-from benchmarks.benchmark import Context, Measurement, Outcome
+from benchmarks.benchmark import Context, Outcome, without_interval
 from benchmarks.datasets import contents
 from benchmarks.eie_authors_files import ACTIVATION, CODEBOOK, PES, entry_file, pointer_file
 from methods.eie.coded import SLOTS, check_activation, check_codebook
@@ -168,10 +168,6 @@ class EieAuthorsLayer:
         for width in self.widths:
             reads = layer.run(width_bits=width).spmat_reads
             values[f"spmat_reads_by_width.{width}-bits"] = reads
-        metrics = {
-            key: Measurement(value=value, unit=self.metrics[key.partition(".")[0]].unit)
-            for key, value in values.items()
-        }
         told = ", ".join(f"{row} ({value:.3f})" for row, value in largest)
         remarks = [f"largest outputs, rows counted from 0: {told}", *energy(run).remarks]
-        return Outcome(metrics, remarks=remarks)
+        return Outcome(without_interval(values, self.metrics), remarks=remarks)

@@ -11,7 +11,8 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import ClassVar
 
-from benchmarks.benchmark import Context, Measurement, Outcome, Scale
+from benchmarks.arithmetic import Found
+from benchmarks.benchmark import Context, Outcome, Scale, without_interval
 from benchmarks.eie_layers import LAYERS, Densities, EieLayer, drawn, drawn_activation
 from methods.eie.encode import EncodedLayer, encode
 from methods.eie.energy import energy
@@ -48,8 +49,6 @@ LEAST = "nt-we"
 DRAWS: Mapping[Scale, int] = {"quick": 1, "full": 8}
 """Of each layer for the two columns of Table IV: one draw's time is off by 0.4 % or so."""
 
-Found = Iterator[tuple[str, float]]
-"""Key of a measurement and its value, in the unit of its metric."""
 Value = Callable[[Simulation], float]
 
 
@@ -252,16 +251,13 @@ class EieMachine:
         for one in everything:
             found |= {**dict(one.table_4()), **dict(one.ratios()), **dict(one.series())}
         return Outcome(
-            {key: self._measurement(key, value) for key, value in found.items()},
+            without_interval(found, self.metrics),
             remarks=[
                 _path_words(),
                 *(_density_words(layer) for layer in self.layers),
                 *_energy_words(everything[0].draws.runs["inferred"][0]),
             ],
         )
-
-    def _measurement(self, key: str, value: float) -> Measurement:
-        return Measurement(value=value, unit=self.metrics[key.partition(".")[0]].unit)
 
 
 def _path_words() -> str:
