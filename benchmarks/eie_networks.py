@@ -29,12 +29,13 @@ from benchmarks.mnist import RECIPES, TEST_ROWS, mnist_task
 from benchmarks.reference import Recipe, train_reference
 from benchmarks.spoken_vowels import TEST_CASES, load_vowels, vowel_task
 from methods.compressed import Compressed
-from methods.deep_compression import DeepCompression, DeepCompressionConfig, weights_by_layer
+from methods.deep_compression import DeepCompression, DeepCompressionConfig
 from methods.eie.datapath import Formats
 from methods.eie.energy import energy
 from methods.eie.machine import Machine, Simulation
 from methods.eie.networks import MachineLayer, NetworkOnMachine, coded_network
 from methods.method import Method
+from methods.prune_and_share import weights_by_layer
 from methods.training import ClassificationTask, count_errors
 from registry.vocabulary import Metric, load_vocabulary
 

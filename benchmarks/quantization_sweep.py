@@ -26,18 +26,11 @@ from benchmarks.measure import error_measurement, test_split
 from benchmarks.mnist import RECIPES, TEST_ROWS, mnist_task
 from benchmarks.reference import train_reference
 from methods.cluster import Initialisation
-from methods.deep_compression import (
-    Codebook,
-    DeepCompressionConfig,
-    prune,
-    settings_for,
-    share,
-    train_codebooks,
-    weights_by_layer,
-)
+from methods.deep_compression import DeepCompressionConfig, settings_for
 from methods.formats.sparse_codebook import SparseCodebook
 from methods.method import Method, UnsuitableTask, parse_config
 from methods.prune import Masks
+from methods.prune_and_share import Codebook, prune, share, train_codebooks, weights_by_layer
 from methods.training import ClassificationTask, count_errors
 from registry.vocabulary import Metric, load_vocabulary
 

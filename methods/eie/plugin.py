@@ -26,22 +26,21 @@ import torch
 from torch import nn
 
 from methods.compressed import Compressed
-from methods.deep_compression import (
-    Codebook,
-    DeepCompressionConfig,
-    StagesConfig,
-    prune,
-    settings_for,
-    share,
-    train_codebooks,
-    weights_by_layer,
-    without_training,
-)
+from methods.deep_compression import DeepCompressionConfig, settings_for
 from methods.eie.coded import SHARED_VALUES
 from methods.formats.format import Format
 from methods.formats.sparse_codebook import SparseCodebook
 from methods.method import Task, UnsuitableTask
 from methods.prune import Masks, apply_masks
+from methods.prune_and_share import (
+    Codebook,
+    StagesConfig,
+    prune,
+    share,
+    train_codebooks,
+    weights_by_layer,
+    without_training,
+)
 from methods.weights import holds_weights
 
 INDEX_BITS = 4

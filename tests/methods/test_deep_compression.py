@@ -13,18 +13,14 @@ from benchmarks.accounting import LayerCount, paper_count
 from methods.checks import WatchedTask
 from methods.deep_compression import (
     PAPER_SETTINGS,
-    Codebook,
     DeepCompression,
     DeepCompressionConfig,
-    prune,
-    share,
-    summed_gradient,
-    train_codebooks,
 )
 from methods.formats.codebook_dense import CodebookDense
 from methods.formats.sparse_codebook import SparseCodebook
 from methods.method import UnsuitableTask
 from methods.networks import seeded
+from methods.prune_and_share import Codebook, prune, share, summed_gradient, train_codebooks
 from methods.training import ClassificationTask
 from methods.user_data import DatalessTask
 

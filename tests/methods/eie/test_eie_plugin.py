@@ -10,7 +10,6 @@ from torch import nn
 from methods.checks import WatchedTask
 from methods.compress import compress
 from methods.compressed import Compressed
-from methods.deep_compression import Codebook
 from methods.eie.coded import CodedLayer
 from methods.eie.encode import decode, encode
 from methods.eie.networks import coded_network
@@ -25,6 +24,7 @@ from methods.eie.plugin import (
 from methods.formats.sparse_codebook import SparseCodebook
 from methods.method import UnsuitableTask
 from methods.networks import NETWORKS
+from methods.prune_and_share import Codebook
 from methods.user_data import DatalessTask
 
 SHORT = {"rounds": 2, "round_epochs": 1, "final_epochs": 1, "codebook_epochs": 1}
