@@ -210,11 +210,14 @@ def test_the_bound_is_what_decides(tmp_path, monkeypatch):
     assert "of one layer" in refused(npz(), tmp_path)
 
 
-def test_nothing_but_one_message_comes_of_hundreds_of_changed_files(tmp_path):
+@pytest.mark.parametrize(
+    "files", [400, pytest.param(20_000, marks=pytest.mark.trust)], ids=["some", "many"]
+)
+def test_nothing_but_one_message_comes_of_changed_files(files, tmp_path):
     chance = random.Random(5)
     good = npz(bias=np.ones(2, np.float32), codebook=CODEBOOK)
     path, accepted = tmp_path / "changed.npz", 0
-    for _ in range(400):
+    for _ in range(files):
         data = bytearray(good)
         for _ in range(chance.randint(1, 3)):
             at = chance.randrange(len(data))
@@ -226,7 +229,8 @@ def test_nothing_but_one_message_comes_of_hundreds_of_changed_files(tmp_path):
             continue
         accepted += 1
         assert np.array_equal(held.weight, WEIGHT)  # a changed value would not pass the CRC
-    assert accepted < 200
+    assert accepted < files / 2
+    print(f"{accepted} of {files} accepted")
 
 
 floats = arrays_of.arrays(
