@@ -40,6 +40,18 @@ class DataFiles:
     """SHA-256 by file name."""
 
 
+def each_once(say: Callable[[str], None]) -> Progress:
+    """Tells each step to ``say`` when it comes first."""
+    told: set[str] = set()
+
+    def tell(share: float, what: str) -> None:
+        if what not in told:
+            told.add(what)
+            say(what)
+
+    return tell
+
+
 def find_dataset(name: str) -> Dataset:
     """The data set of that name.
 

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Literal
 
 from benchmarks.benchmark import Scale
-from benchmarks.datasets import digests, ensure, find_dataset
+from benchmarks.datasets import digests, each_once, ensure, find_dataset
 from benchmarks.job import Limits, Plan, plan
 from benchmarks.schedule import Options, RunProgress, RunSummary, dask_executor, run_all
 from benchmarks.store import Store, default_folder, published_store
@@ -170,15 +170,8 @@ class _Available:
         return self._known[name]
 
     def _fetch(self, name: str) -> Mapping[str, str] | None:
-        told: set[str] = set()
-
-        def on_progress(share: float, what: str) -> None:
-            if what not in told:
-                told.add(what)
-                self._say(what)
-
         try:
-            ensure(name, on_progress)
+            ensure(name, each_once(self._say))
         except UserError as error:
             self._say(str(error))
             return None

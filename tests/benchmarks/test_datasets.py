@@ -20,6 +20,7 @@ from benchmarks.datasets import (
     contents,
     data_folder,
     digests,
+    each_once,
     ensure,
     find_dataset,
     load,
@@ -433,3 +434,11 @@ class TestCacheFolder:
         monkeypatch.setattr("sys.platform", "win32")
         monkeypatch.setenv("LOCALAPPDATA", str(tmp_path))
         assert cache_folder() == tmp_path / "netcompress"
+
+
+def test_what_was_told_is_not_told_again():
+    said = []
+    tell = each_once(said.append)
+    for share, what in enumerate(["from here", "from there", "from here"]):
+        tell(share, what)
+    assert said == ["from here", "from there"]
