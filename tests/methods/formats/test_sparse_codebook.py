@@ -5,7 +5,7 @@ import tracemalloc
 import numpy as np
 import pytest
 import torch
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from methods.formats.format import FormatError
@@ -52,6 +52,7 @@ def test_what_is_packed_comes_back(round_trip, shape, density, k, seed, index_bi
 
 @settings(max_examples=300, deadline=None)
 @given(shapes, densities, st.integers(1, 256), seeds, index_widths, codebook_types)
+@example(shape=(1, 21), density=1.0, k=1, seed=21, index_bits=1, codebook_dtype="float32")
 def test_laws(laws, shape, density, k, seed, index_bits, codebook_dtype):
     laws(make(shape, density, k, seed, index_bits, codebook_dtype), seed % 97)
 
