@@ -27,7 +27,7 @@ from registry.units import SYMBOLS, Unit, rounding_range, to_base
 
 SHOWN_AS: dict[Unit, Unit] = {"fraction": "percent", "joules": "microjoules"}
 SHARES: frozenset[Unit] = frozenset({"fraction", "percent", "percentage_points"})
-"""Units of which a deviation in per cent would be misread as a difference."""
+"""Units whose deviation is told in points: in per cent it would be misread as a difference."""
 
 
 def result_page(board: Board, paper: Paper) -> str:
@@ -110,21 +110,30 @@ def _cell(printed: str | None, column: Column, row: Row, run: MeasuredRun | None
     if found is None:
         return shown
     ours = html(in_unit(found.value, column.unit))
-    return f'{shown}<span class="nc-ours">{ours}</span>{_deviation(printed, found.value, column)}'
+    return f'{shown}<span class="nc-ours">{ours}</span>{deviation(printed, found.value, column)}'
 
 
-def _deviation(printed: str | None, ours: float, column: Column) -> str:
-    """Ours from the printed number, in per cent of it; nothing where it rounds to that number."""
-    if printed is None or column.unit is None or column.unit in SHARES:
+def deviation(printed: str | None, ours: float, column: Column) -> str:
+    """Ours from the printed number, in per cent of it; nothing where it rounds to that number.
+
+    Shares differ by points.
+    """
+    if printed is None or column.unit is None:
         return ""
     try:
         reported = float(to_base(Decimal(printed), column.unit))
     except ArithmeticError:  # words beside the number, or none
         return ""
     rounding = rounding_range(printed, column.unit)
-    if reported == 0 or rounding.low <= ours <= rounding.high:
+    if rounding.low <= ours <= rounding.high:
         return ""
-    return f'<span class="nc-deviation">{100 * (ours / reported - 1):+.1f} %</span>'
+    if column.unit in SHARES:
+        told = f"{100 * (ours - reported):+.2g} points"
+    elif reported == 0:
+        return ""
+    else:
+        told = f"{100 * (ours / reported - 1):+.1f} %"
+    return f'<span class="nc-deviation">{html(told)}</span>'
 
 
 def _measured(one: MeasuredRun) -> list[str]:

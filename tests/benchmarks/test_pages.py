@@ -21,12 +21,12 @@ from benchmarks.charts import claimed_svg, panel_svg, panels_of
 from benchmarks.markup import front_matter, link, paper_label
 from benchmarks.measured_runs import measured_runs
 from benchmarks.paper_page import configuration_html, paper_page
-from benchmarks.result_page import result_page
+from benchmarks.result_page import deviation, result_page
 from benchmarks.standing import Standing
 from benchmarks.survey_page import survey_page
 from registry.catalog import Catalog, load_catalog
 from registry.errors import UserError
-from registry.record import Paper
+from registry.record import Column, Paper
 
 
 def _hostile() -> Any:
@@ -189,6 +189,24 @@ def test_mkdocs_yml_holds_to_the_fixed_lists() -> None:
     assert re.findall(r"(?m)^  - (\w+)", plugins[1]) == ["search"]
     assert "font: false" in text
     assert not re.search(r"(?m)^hooks:|snippets:|https?://", text)
+
+
+@pytest.mark.parametrize(
+    ("printed", "ours", "unit", "told"),
+    [
+        ("35.1", 0.355, "percent", "+0.4 points"),
+        ("35.5", 0.35549, "percent", ""),
+        ("0", 0.02, "percent", "+2 points"),
+        ("0.5", 0.25, "fraction", "-25 points"),
+        ("8.9", 7.5e-6, "microseconds", "-15.7 %"),
+        ("0", 1.0, "ratio", ""),
+        ("about 7", 1.0, "ratio", ""),
+        (None, 1.0, "ratio", ""),
+    ],
+)
+def test_a_deviation_is_in_per_cent_and_of_shares_in_points(printed, ours, unit, told) -> None:
+    shown = deviation(printed, ours, Column(id="x", title="x", unit=unit))
+    assert shown == (f'<span class="nc-deviation">{told}</span>' if told else "")
 
 
 def test_ours_stands_beneath_the_papers_cell(catalog: Catalog) -> None:
