@@ -31,7 +31,7 @@ class CodebookDense(DecodedOnce):
     """Every weight is one of k shared values."""
 
     kind: ClassVar[str] = "codebook-dense"
-    tolerance: ClassVar[float] = 1e-5
+    tolerance: ClassVar[float] = 5e-7
 
     def __init__(
         self,

@@ -34,7 +34,7 @@ class Dense(Format):
     """
 
     kind: ClassVar[str] = "dense"
-    tolerance: ClassVar[float] = 1e-6
+    tolerance: ClassVar[float] = 5e-7
 
     def __init__(self, values: torch.Tensor, storage: str = "float32") -> None:
         """Store ``values`` as type ``storage``, rounded where that is narrower.

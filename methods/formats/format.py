@@ -5,8 +5,8 @@ format (tests/methods/formats holds each to them with Hypothesis):
 
 * ``unpack(f.shape, f.pack()) == f``, to the bit;
 * ``f.multiply(x)`` equals ``x @ f.decode().T`` (for convolutions ``conv2d(x, f.decode())``)
-  within ``f.tolerance``, relative to the largest sum of magnitudes ``|x| @ |decode()|.T`` (rounding
-  is bounded by that sum; the output itself may cancel to nothing);
+  within ``f.tolerance``, each output relative to its own sum of magnitudes ``|x| @ |decode()|.T``
+  (which bounds what rounding may do; the output itself may cancel to nothing);
 * the bytes of ``f.pack()`` are what the size tables print, part by part.
 """
 
@@ -79,8 +79,8 @@ class Format(ABC):
     kind: ClassVar[str]
     """The name that stands in files; a file may name only kinds that are registered here."""
     tolerance: ClassVar[float]
-    """Largest difference of ``multiply`` from the dense product, relative to the largest sum of
-    magnitudes."""
+    """Largest difference of ``multiply`` from the dense product, each output relative to its own
+    sum of magnitudes."""
     shape: tuple[int, ...]
 
     @abstractmethod

@@ -45,7 +45,7 @@ class Sparse(SurvivorFormat):
     """Survivors of pruning with their own values; what is not listed is 0."""
 
     kind: ClassVar[str] = "sparse"
-    tolerance: ClassVar[float] = 1e-5
+    tolerance: ClassVar[float] = 5e-7
 
     def __init__(
         self,

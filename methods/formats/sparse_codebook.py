@@ -44,7 +44,7 @@ class SparseCodebook(SurvivorFormat):
     """Survivors of pruning, each one of k shared values; what is not listed is 0."""
 
     kind: ClassVar[str] = "sparse-codebook"
-    tolerance: ClassVar[float] = 1e-5
+    tolerance: ClassVar[float] = 5e-7
 
     def __init__(
         self,

@@ -40,7 +40,7 @@ class Uniform(DecodedOnce):
     """Weights on an even grid of at most 2^bits levels."""
 
     kind: ClassVar[str] = "uniform"
-    tolerance: ClassVar[float] = 1e-5
+    tolerance: ClassVar[float] = 5e-7
 
     def __init__(
         self,
