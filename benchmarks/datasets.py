@@ -6,6 +6,7 @@ uncompressed in ``<cache>/data/<name>/``; a good one is never fetched again.
 
 import difflib
 import tempfile
+from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import closing
 from dataclasses import dataclass
@@ -38,6 +39,14 @@ class DataFiles:
     paths: Mapping[str, Path]
     digests: Mapping[str, str]
     """SHA-256 by file name."""
+
+    def where(self) -> list[str]:
+        """Each path; of many files, how many lie in which folder."""
+        paths = list(self.paths.values())
+        if len(paths) <= LISTED_FILES:
+            return [str(path) for path in paths]
+        counts = Counter(path.parent for path in paths)
+        return [f"{count} files in {folder}" for folder, count in counts.items()]
 
 
 def each_once(say: Callable[[str], None]) -> Progress:

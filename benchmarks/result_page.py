@@ -19,7 +19,7 @@ from benchmarks.markup import (
     table,
 )
 from benchmarks.measured_runs import MeasuredRun, measured_runs, other_results
-from benchmarks.numbers import bytes_, in_unit, interval, with_symbol
+from benchmarks.numbers import bytes_, in_unit, interval, significant, with_symbol
 from benchmarks.report import COUNTING_WORDS
 from benchmarks.store import Stored
 from registry.record import Column, Paper, Row, Table
@@ -128,7 +128,8 @@ def deviation(printed: str | None, ours: float, column: Column) -> str:
     if rounding.low <= ours <= rounding.high:
         return ""
     if column.unit in SHARES:
-        told = f"{100 * (ours - reported):+.2g} points"
+        points = significant(100 * (ours - reported), 2)
+        told = f"{points} points" if points.startswith("-") else f"+{points} points"
     elif reported == 0:
         return ""
     else:

@@ -178,11 +178,7 @@ def fetch_data(
 
     Example: netcompress data fetch mnist
     """
-    from benchmarks.datasets import LISTED_FILES, each_once, ensure
+    from benchmarks.datasets import each_once, ensure
 
-    files = ensure(name, on_progress=each_once(remark))
-    if len(files.paths) > LISTED_FILES:
-        remark(f"{len(files.paths)} files in {files.folder}")
-        return
-    for path in files.paths.values():
-        remark(f"{path}")
+    for line in ensure(name, on_progress=each_once(remark)).where():
+        remark(line)

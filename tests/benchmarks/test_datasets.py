@@ -16,6 +16,7 @@ from benchmarks.cache import cache_folder, locked
 from benchmarks.dataset import Dataset
 from benchmarks.datasets import (
     DATASETS,
+    DataFiles,
     DataMissing,
     contents,
     data_folder,
@@ -442,3 +443,10 @@ def test_what_was_told_is_not_told_again():
     for share, what in enumerate(["from here", "from there", "from here"]):
         tell(share, what)
     assert said == ["from here", "from there"]
+
+
+def test_many_files_are_told_by_their_folders():
+    few = {"a": Path("one/a"), "b": Path("two/b")}
+    assert DataFiles("x", Path("one"), few, {}).where() == [str(path) for path in few.values()]
+    many = {f"{n}": Path("two" if n % 3 else "one", f"{n}") for n in range(30)}
+    assert DataFiles("x", Path("one"), many, {}).where() == ["10 files in one", "20 files in two"]

@@ -198,6 +198,8 @@ def test_mkdocs_yml_holds_to_the_fixed_lists() -> None:
         ("35.5", 0.35549, "percent", ""),
         ("0", 0.02, "percent", "+2 points"),
         ("0.5", 0.25, "fraction", "-25 points"),
+        ("0", 0.998, "percent", "+100 points"),
+        ("20.46", 0.204653, "percent", "+0.0053 points"),
         ("8.9", 7.5e-6, "microseconds", "-15.7 %"),
         ("0", 1.0, "ratio", ""),
         ("about 7", 1.0, "ratio", ""),
