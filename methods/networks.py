@@ -1,7 +1,8 @@
 """Networks as ``nn.Sequential``; children's names are the papers' layer names."""
 
+import itertools
 from collections import OrderedDict
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
 
 import torch
 from torch import nn
@@ -10,6 +11,14 @@ LENET_300_100_PARAMETERS = 266_610
 """Deep Compression, section 5.1: 266,200 weights and 410 biases."""
 LENET_5_PARAMETERS = 431_080
 """Deep Compression, section 5.1: 430,500 weights and 580 biases."""
+MLP_1000_PARAMETERS = 795_010
+"""784-1000-10, the "3 layers" of HashedNets and of Q-CNN."""
+MLP_3X1000_PARAMETERS = 2_797_010
+"""784-1000-1000-1000-10, their "5 layers"."""
+MLP_500_500_PARAMETERS = 648_010
+"""784-500-500-10, the network of Predicting Parameters' grid on MNIST."""
+CONVNET_64_64_PARAMETERS = 114_378
+"""Two convolutions of 64 filters of 5x5, each pooled, then 1024-10: 1,664 + 102,464 + 10,250."""
 LSTM_100_PARAMETERS = 46_509
 """Four gates of 100 units with 12 inputs and two biases each, and 100 to 9 with biases."""
 
@@ -82,6 +91,83 @@ def lenet_5(seed: int) -> nn.Sequential:
     return _initialise(_with_parameters(network, LENET_5_PARAMETERS), seeded(seed))
 
 
+def mlp(widths: Sequence[int], seed: int) -> nn.Sequential:
+    """Fully connected layers ``ip1``, ``ip2``, ... with ReLU between them.
+
+    Args:
+        widths: inputs, hidden units and classes. Input (batch, 1, 28, 28) or (batch, inputs).
+    """
+    layers: OrderedDict[str, nn.Module] = OrderedDict(flatten=nn.Flatten())
+    last = len(widths) - 1
+    for at, (inputs, outputs) in enumerate(itertools.pairwise(widths), start=1):
+        layers[f"ip{at}"] = nn.Linear(inputs, outputs)
+        if at < last:
+            layers[f"relu{at}"] = nn.ReLU()
+    return _initialise(nn.Sequential(layers), seeded(seed))
+
+
+def mlp_1000(seed: int) -> nn.Sequential:
+    """784-1000-10 with ReLU (Chen et al. 2015, Wu et al. 2016: "3 layers")."""
+    return _with_parameters(mlp((784, 1000, 10), seed), MLP_1000_PARAMETERS)
+
+
+def mlp_3x1000(seed: int) -> nn.Sequential:
+    """784-1000-1000-1000-10 with ReLU (Chen et al. 2015, Wu et al. 2016: "5 layers")."""
+    return _with_parameters(mlp((784, 1000, 1000, 1000, 10), seed), MLP_3X1000_PARAMETERS)
+
+
+def mlp_500_500(seed: int) -> nn.Sequential:
+    """784-500-500-10 with sigmoid units (Denil et al. 2013, the authors' MNIST grid).
+
+    Weights start uniformly within 0.1, those of the output layer within 0.02, biases at 0.
+    """
+    network = nn.Sequential(
+        OrderedDict(
+            flatten=nn.Flatten(),
+            ip1=nn.Linear(784, 500),
+            sigmoid1=nn.Sigmoid(),
+            ip2=nn.Linear(500, 500),
+            sigmoid2=nn.Sigmoid(),
+            ip3=nn.Linear(500, 10),
+        )
+    )
+    ranges = {"ip1": 0.1, "ip2": 0.1, "ip3": 0.02}
+    return _uniform(_with_parameters(network, MLP_500_500_PARAMETERS), ranges, seeded(seed))
+
+
+def convnet_64_64(seed: int) -> nn.Sequential:
+    """Two convolutions of 64 filters of 5x5 with ReLU and pooling, then 1024-10.
+
+    Denil et al. 2013, the authors' MNIST convolution settings. Weights start uniformly within
+    0.05. Input (batch, 1, 28, 28), output logits (batch, 10).
+    """
+    network = nn.Sequential(
+        OrderedDict(
+            conv1=nn.Conv2d(1, 64, 5),
+            relu1=nn.ReLU(),
+            pool1=nn.MaxPool2d(2),
+            conv2=nn.Conv2d(64, 64, 5),
+            relu2=nn.ReLU(),
+            pool2=nn.MaxPool2d(2),
+            flatten=nn.Flatten(),
+            ip1=nn.Linear(1024, 10),
+        )
+    )
+    ranges = {"conv1": 0.05, "conv2": 0.05, "ip1": 0.05}
+    return _uniform(_with_parameters(network, CONVNET_64_64_PARAMETERS), ranges, seeded(seed))
+
+
+def _uniform(
+    network: nn.Sequential, ranges: Mapping[str, float], generator: torch.Generator
+) -> nn.Sequential:
+    """Weights drawn uniformly within the range of their layer; zero biases."""
+    with torch.no_grad():
+        for name, within in ranges.items():
+            network.get_parameter(f"{name}.weight").uniform_(-within, within, generator=generator)
+            network.get_parameter(f"{name}.bias").zero_()
+    return network
+
+
 class LastStep(nn.LSTM):
     """An LSTM of one layer that gives what it holds after each sequence's last valid step.
 
@@ -141,6 +227,10 @@ def _with_parameters(network: nn.Sequential, expected: int) -> nn.Sequential:
 NETWORKS: dict[str, Callable[[int], nn.Sequential]] = {
     "lenet-300-100": lenet_300_100,
     "lenet-5": lenet_5,
+    "mlp-1000": mlp_1000,
+    "mlp-3x1000": mlp_3x1000,
+    "mlp-500-500": mlp_500_500,
+    "convnet-64-64": convnet_64_64,
     "lstm-100": lstm_100,
 }
 """Untrained networks by name, from a seed."""
