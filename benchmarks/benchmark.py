@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, ClassVar, Literal, Protocol, runtime_checkable
 
 from pydantic import JsonValue
 
+from benchmarks.grey_picture import GreyPicture
 from methods.discovery import (
     Found,
     found_in_file,
@@ -77,6 +78,8 @@ class Outcome:
     size_bytes: dict[str, int] = field(default_factory=dict)
     """Bytes on disk by ``layer/part``; their sum is the file's size."""
     remarks: list[str] = field(default_factory=list)
+    pictures: list[GreyPicture] = field(default_factory=list)
+    """For the paper's page, at most ``MOST_PICTURES``."""
     network_file: Path | None = None
     """The compressed network, for ``run --keep``."""
 
@@ -109,12 +112,36 @@ BUILT_IN: Mapping[str, str] = {
     "mnist-lenet-5": "benchmarks.mnist:MnistLenet5",
     "lenet-quantization-sweep": "benchmarks.quantization_sweep:LenetQuantizationSweep",
     "imagenet-sizes": "benchmarks.imagenet_sizes:ImagenetSizes",
+    "hashed-mlps": "benchmarks.hashed_mlps:HashedMlps",
+    "hashed-mlps-fashion": "benchmarks.hashed_mlps:HashedMlpsFashion",
+    "hashed-mlps-rotated": "benchmarks.hashed_mlps:HashedMlpsRotated",
+    "hashed-expansion": "benchmarks.hashed_expansion:HashedExpansion",
+    "hashed-sizes": "benchmarks.hashed_sizes:HashedSizes",
+    "hashed-step-speed": "benchmarks.hashed_step_speed:HashedStepSpeed",
     "pruned-layer-speed": "benchmarks.pruned_layer_speed:PrunedLayerSpeed",
+    "lookup-layer-speed": "benchmarks.lookup_layer_speed:LookupLayerSpeed",
     "eie-arithmetic": "benchmarks.eie_arithmetic:EieArithmetic",
     "eie-machine": "benchmarks.eie_machine:EieMachine",
     "eie-lenet-300-100": "benchmarks.eie_networks:EieLenet300100",
     "eie-spoken-vowels": "benchmarks.eie_networks:EieSpokenVowels",
     "eie-authors-layer": "benchmarks.eie_authors_layer:EieAuthorsLayer",
+    "mnist-product-quantization": "benchmarks.product_quantization:MnistProductQuantization",
+    "fashion-mnist-convnet-product-quantization": (
+        "benchmarks.convnet_quantization:FashionMnistConvnetQuantization"
+    ),
+    "mnist-convnet-product-quantization": (
+        "benchmarks.convnet_quantization:MnistConvnetQuantization"
+    ),
+    "mnist-cnn-product-quantization": "benchmarks.convnet_quantization:MnistCnnQuantization",
+    "product-quantization-sizes": "benchmarks.product_quantization_sizes:ProductQuantizationSizes",
+    "mnist-mlp-prediction": "benchmarks.mnist_prediction:MnistMlpPrediction",
+    "fashion-mlp-prediction": "benchmarks.mnist_prediction:FashionMlpPrediction",
+    "mnist-prediction-recipe": "benchmarks.mnist_prediction:MnistPredictionRecipe",
+    "mnist-convnet-prediction": "benchmarks.convnet_prediction:MnistConvnetPrediction",
+    "fashion-convnet-prediction": "benchmarks.convnet_prediction:FashionConvnetPrediction",
+    "mnist-filter-prediction": "benchmarks.filter_prediction:MnistFilterPrediction",
+    "fashion-filter-prediction": "benchmarks.filter_prediction:FashionFilterPrediction",
+    "prediction-sizes": "benchmarks.prediction_sizes:PredictionSizes",
     "trained-mnist-cnn": "benchmarks.trained:TrainedMnistCnn",
     "trained-mnist-cnn-with-data": "benchmarks.trained:TrainedMnistCnnWithData",
     "trained-speech-detector": "benchmarks.trained:TrainedSpeechDetector",

@@ -9,6 +9,7 @@ from collections.abc import Iterable, Sequence
 from tabulate import tabulate
 
 from benchmarks.escape import html as escaped
+from benchmarks.grey_picture import GreyPicture
 from benchmarks.verdict import Verdict
 from registry.fields import web_address
 from registry.record import Paper
@@ -190,6 +191,15 @@ def figure(svg: str, caption: str) -> str:
     return (
         f'<figure class="nc-chart">\n{svg}\n<figcaption>{escaped(caption)}</figcaption>\n</figure>'
     )
+
+
+def picture(one: GreyPicture) -> str:
+    """A small greyscale picture in the page, enlarged without smoothing."""
+    image = (
+        f'<img class="nc-pixels" src="{escaped(one.data_address())}" alt="{escaped(one.title)}" '
+        f'width="{int(one.width)}" height="{int(one.height)}">'
+    )
+    return figure(image, f"{one.title}: {one.caption}")
 
 
 def paper_label(paper: Paper) -> str:

@@ -19,7 +19,7 @@ from methods.networks import NETWORKS, float32_bytes
 from methods.training import ClassificationTask, count_errors
 from registry.vocabulary import Metric, load_vocabulary
 
-TEST_ROWS = {"mnist": 10_000, "mnist-5k": 1_000}
+TEST_ROWS = {"mnist": 10_000, "mnist-5k": 1_000, "fashion-mnist": 10_000}
 VALIDATION_SHARE = 12
 """One row in twelve of the training split, its last ones: 5,000 of 60,000."""
 

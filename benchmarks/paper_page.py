@@ -23,6 +23,7 @@ from benchmarks.markup import (
     page,
     paper_label,
     paragraph,
+    picture,
     small,
     table,
 )
@@ -180,12 +181,24 @@ def _pictures(paper: Paper, found: Sequence[Standing], runs: Sequence[MeasuredRu
     if drawn_curves:
         blocks += ["## Curves", *drawn_curves]
         blocks.append(data_links(f"{paper.id}/measured", root="../", words="All points as data"))
+    shown = [block for one in runs for block in _shown(one)]
+    if shown:
+        blocks += ["## Pictures", *shown]
     sizes = [block for one in runs for block in _sizes(one)]
     if sizes:
         words = "Everything that the file holds, the mean over seeds. Nothing else is counted."
         blocks += ["## Bytes on disk", paragraph(words), *sizes]
         blocks.append(data_links(f"{paper.id}/sizes", root="../", words="All sizes as data"))
     return blocks
+
+
+def _shown(one: MeasuredRun) -> list[str]:
+    """The pictures that the run's first seed found."""
+    first = min(one.done, key=lambda result: result.identity.seed, default=None)
+    if first is None or not first.pictures:
+        return []
+    words = f"Run <code>{html(one.run.name)}</code>, seed {first.identity.seed}."
+    return [paragraph(words, "nc-run"), *(picture(each) for each in first.pictures)]
 
 
 def _sizes(one: MeasuredRun) -> list[str]:

@@ -31,6 +31,10 @@ class Recipe(Model):
     """Share of the training in which the rate rises from 0, before it falls."""
     rows: int | None = None
     """So many of the training split, the first; None for all."""
+    input_dropout: float | None = None
+    """Chance that an input of the first layer is left out of a step."""
+    dropout: float | None = None
+    """The same of a hidden unit, after its ReLU."""
     revision: int = 1
     """Raised when the loop or the network changes what this recipe gives."""
 
@@ -69,14 +73,35 @@ def train_reference(
         if path.exists() and _fill(task.network, path):
             skipped(recipe.epochs)
             return
-        task.fit(
-            task.network,
-            recipe.epochs,
-            learning_rate=recipe.learning_rate,
-            schedule=recipe.schedule,
-            seed=seed,
-        )
+        with torch.random.fork_rng(devices=[]):
+            torch.manual_seed(seed)  # of what dropout leaves out
+            task.fit(
+                with_dropout(task.network, recipe),
+                recipe.epochs,
+                learning_rate=recipe.learning_rate,
+                schedule=recipe.schedule,
+                seed=seed,
+            )
+        task.network.eval()
         Compressed.from_module(task.network, {}, metadata={}).save(path)
+
+
+def with_dropout(network: nn.Module, recipe: Recipe) -> nn.Module:
+    """The same layers with dropout between them as the recipe says; the network itself if none.
+
+    Args:
+        network: a plain sequence that begins with a flattening layer, where there is dropout.
+    """
+    if recipe.input_dropout is None and recipe.dropout is None:
+        return network
+    layers: list[nn.Module] = []
+    for layer in network.children():
+        layers.append(layer)
+        if isinstance(layer, nn.Flatten) and recipe.input_dropout is not None:
+            layers.append(nn.Dropout(recipe.input_dropout))
+        elif isinstance(layer, nn.ReLU) and recipe.dropout is not None:
+            layers.append(nn.Dropout(recipe.dropout))
+    return nn.Sequential(*layers)
 
 
 def _fill(network: nn.Module, path: Path) -> bool:

@@ -5,6 +5,7 @@ from typing import Annotated, Literal
 from pydantic import Field, JsonValue, model_validator
 
 from benchmarks.benchmark import Measurement, Scale
+from benchmarks.grey_picture import MOST_PICTURES, GreyPicture
 from registry.fields import Model, PaperId, Slug
 
 OutcomeKind = Literal["done", "failed", "timed out", "out of memory", "skipped"]
@@ -59,6 +60,7 @@ class Result(Model):
     metrics: Annotated[dict[str, Measurement], Field(default_factory=dict)]
     size_bytes: Annotated[dict[str, Annotated[int, Field(ge=0)]], Field(default_factory=dict)]
     remarks: tuple[str, ...] = ()
+    pictures: Annotated[tuple[GreyPicture, ...], Field(max_length=MOST_PICTURES)] = ()
     log: str = ""
     """The end of what a failed job printed."""
     provenance: Provenance
@@ -69,4 +71,6 @@ class Result(Model):
             raise ValueError("every outcome but 'done', and only those, has a reason")
         if self.outcome != "done" and self.metrics:
             raise ValueError("only a done job has metrics")
+        if self.outcome != "done" and self.pictures:
+            raise ValueError("only a done job has pictures")
         return self

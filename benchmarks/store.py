@@ -219,9 +219,12 @@ def _lock(folder: Path, *, exclusive: bool) -> Iterator[bool]:
 
 
 def as_json(result: Result) -> bytes:
-    """The bytes of a result file: sorted keys, one line a value, a newline at the end."""
+    """The bytes of a result file: sorted keys, one line a value, a newline at the end.
+
+    Without pictures, which few have, nothing is said of them.
+    """
     text = json.dumps(
-        result.model_dump(mode="json"),
+        result.model_dump(mode="json", exclude=None if result.pictures else {"pictures"}),
         sort_keys=True,
         indent=1,
         ensure_ascii=False,

@@ -86,6 +86,7 @@ def make_result(
         metrics=found.metrics if found else {},
         size_bytes=found.size_bytes if found else {},
         remarks=tuple(found.remarks) if found else (),
+        pictures=tuple(found.pictures) if found else (),
         log=printable(without_places(log))[-LOG_CHARACTERS:],
         provenance=provenance(started, seconds, device=job.device, extra=_outside_files(job)),
     )

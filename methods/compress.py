@@ -15,7 +15,7 @@ from torch import nn
 from methods.compressed import Compressed
 from methods.discovery import load_method
 from methods.document import MAX_NAME_BYTES, check_text
-from methods.formats.dense import DTYPE_NAMES, STORED
+from methods.formats.dense import DTYPE_NAMES, STORED, Dense
 from methods.method import Method, MethodConfig, Task, UnsuitableTask, parse_config
 from methods.user_data import DatalessTask, Pair, classification_task, read_data
 from methods.user_network import UserNetwork, read_network
@@ -106,7 +106,13 @@ def carry_out(request: Request, progress: Progress = lambda done, total: None) -
             raise
         except Exception as fault:  # of a forward pass or a plugin that is not ours
             raise UserError(f"{method.name} failed on {user.name}: {_said(fault)}") from fault
-    return Outcome(compressed, method.name, dense, user.remarks)
+    # A method may handle more than weights, such as biases: what it did is what counts.
+    left = {name: why for name, why in dense.items() if _is_dense(compressed, name)}
+    return Outcome(compressed, method.name, left, user.remarks)
+
+
+def _is_dense(compressed: Compressed, name: str) -> bool:
+    return isinstance(compressed.formats.get(name), Dense)
 
 
 def _device(name: str) -> torch.device:

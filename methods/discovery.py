@@ -33,6 +33,12 @@ GROUP = "netcompress.methods"
 BUILT_IN: Mapping[str, tuple[str, str]] = {
     "deep-compression": ("methods.deep_compression:DeepCompression", "2016-deep-compression"),
     "eie": ("methods.eie.plugin:Eie", "2016-eie"),
+    "quantized-cnn": ("methods.quantized_cnn:QuantizedCnn", "2016-quantized-cnn"),
+    "hashed-nets": ("methods.hashed_nets:HashedNets", "2015-hashed-nets"),
+    "predicting-parameters": (
+        "methods.predicting_parameters:PredictingParameters",
+        "2013-predicting-parameters",
+    ),
     "float16": ("methods.baselines:Float16", BASELINES),
     "int8-rtn": ("methods.baselines:Int8", BASELINES),
     "uniform": ("methods.baselines:UniformRounding", BASELINES),

@@ -13,6 +13,10 @@ _PLACES = {
     "sparse": ("methods.formats.sparse", "Sparse"),
     "codebook-dense": ("methods.formats.codebook_dense", "CodebookDense"),
     "uniform": ("methods.formats.uniform", "Uniform"),
+    "product-quantized": ("methods.formats.product_quantized", "ProductQuantized"),
+    "fixed-factor": ("methods.formats.fixed_factor", "FixedFactor"),
+    "low-rank": ("methods.formats.low_rank", "LowRank"),
+    "hashed": ("methods.formats.hashed", "Hashed"),
 }
 
 

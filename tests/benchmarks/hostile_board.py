@@ -10,6 +10,7 @@ from pydantic import BaseModel
 
 from benchmarks.benchmark import Measurement
 from benchmarks.board import Board
+from benchmarks.grey_picture import GreyPicture
 from benchmarks.result import Identity, Provenance, Result
 from benchmarks.standing import standings
 from benchmarks.store import Stored
@@ -65,10 +66,11 @@ CLOSED = frozenset({
     "id", "kind", "url", "moved_from", "commit", "type", "key", "check", "evidence", "unit",
     "reported", "counting", "benchmark", "run", "metric", "layer", "table", "row", "column",
     "name", "method", "year", "network_type", "list", "flag", "relation", "minuend", "subtrahend",
-    "bound", "value", "platforms", "techniques", "benchmarks", "configuration", "quick",
+    "bound", "value", "pixels", "platforms", "techniques", "benchmarks", "configuration", "quick",
 })  # fmt: skip
 """Fields of closed alphabets, which no payload passes; all others are text."""
 TEMPLATE = "2016-deep-compression"
+PICTURE = GreyPicture.of(b"abcdef", 3, "a title", "a caption")
 
 
 def poisoned(value: Any, payload: str) -> Any:
@@ -110,7 +112,7 @@ def made_up(paper: Paper, catalog: Catalog, payload: str, seeds: int = 3) -> lis
                 fingerprint=digest, configuration={"x": payload}, method_revision=1,
                 benchmark_revision=1, data_digests={}, outcome="done", metrics=metrics,
                 size_bytes={f"{payload}/{payload}": 10, "ip1/codes": 7},
-                remarks=(payload,), log=payload,
+                remarks=(payload,), log=payload, pictures=(poisoned(PICTURE, payload),),
                 provenance=Provenance(
                     commit="a" * 40, dirty=False, packages={payload: payload}, python=payload,
                     cpu=payload, threads=1, started="2026-01-01T00:00:00Z", seconds=1.0,

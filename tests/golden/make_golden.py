@@ -20,10 +20,15 @@ from methods.compressed import Compressed
 from methods.document import LayerEntry
 from methods.formats.codebook_dense import CodebookDense
 from methods.formats.dense import STORED, Dense
+from methods.formats.fixed_factor import FixedFactor
 from methods.formats.format import Format
+from methods.formats.hashed import Hashed
+from methods.formats.low_rank import LowRank
+from methods.formats.product_quantized import ProductQuantized, codes_shape, subspace_count
 from methods.formats.sparse import Sparse, ValueDtype
 from methods.formats.sparse_codebook import CodebookDtype, SparseCodebook
 from methods.formats.uniform import WIDTHS, Granularity, Uniform, scale_count
+from methods.prediction.dictionaries import Dictionary
 
 FOLDER = Path(__file__).parent
 
@@ -321,6 +326,31 @@ def shared_values() -> Compressed:
     return Compressed(held)
 
 
+def subspaces(seed: str, shape: tuple[int, ...], width: int, codewords: int) -> ProductQuantized:
+    """Codebooks and codes that depend on ``seed``."""
+    wanted = codes_shape(shape, width)
+    codes = octets(f"{seed} codes", int(np.prod(wanted, dtype=np.int64))) * codewords // 256
+    books = values(f"{seed} books", subspace_count(shape[1], width), codewords, width)
+    return ProductQuantized(shape, codes.reshape(wanted), books.numpy())
+
+
+def product_quantized() -> Compressed:
+    """Codebooks by subspace: several widths of a code, a narrower last subspace, kernels, none."""
+    held: dict[str, Format] = {
+        f"words{2**bits}.weight": subspaces(f"words{bits}", (2**bits, 1), 1, 2**bits)
+        for bits in (0, 1, 2, 3, 4, 5, 8)
+    }
+    held |= {
+        "odd.weight": subspaces("odd", (9, 11), 5, 6),
+        "one.weight": subspaces("one", (9, 11), 1, 3),
+        "filters": subspaces("filters", (8, 6, 3, 2), 4, 9),
+        "along": subspaces("along", (8, 6, 3), 6, 5),
+        "no.rows": subspaces("none", (0, 4), 2, 1),
+        "no.columns": subspaces("none", (4, 0), 1, 3),
+    }
+    return Compressed(held)
+
+
 def tied() -> Compressed:
     """Tensors under several names, in a format and dense, and one that is equal and not tied."""
     table, bias = values("tied table", 12, 5), values("tied bias", 12)
@@ -365,6 +395,63 @@ def more_layers() -> Compressed:
     return Compressed(held, layers, {}, {"norm.num_batches_tracked": "int64"})
 
 
+def fixed_factors() -> Compressed:
+    """A factor from each kind of rule, in one column and in several of uneven width."""
+    rows = values("rows", 8, 12).numpy().astype(np.float64)
+    rules: dict[str, tuple[Dictionary, NDArray[np.floating] | None]] = {
+        "gaussian": (Dictionary("gaussian", 3, 1, 1, scale=0.25), None),
+        "uniform": (Dictionary("uniform", 3, 4, 2, scale=0.1), None),
+        "positions": (Dictionary("positions", 4, 2, 2**64 - 1), None),
+        "kernel": (Dictionary("squared-exponential", 5, 2, 3, 1.5, 0.1, (1, 3, 4)), None),
+        "covariance": (Dictionary("covariance", 4, 2, 4, ridge=0.5), rows.T @ rows / 8),
+        "atoms": (Dictionary("atoms", 4, 2, 5, pool=8), rows),
+    }
+    held: dict[str, Format] = {
+        f"{name}.weight": FixedFactor(
+            (7, 12),
+            values(name, rule.atoms, 7).numpy(),
+            rule,
+            None if source is None else rule.select(source),
+        )
+        for name, (rule, source) in rules.items()
+    }
+    filters = Dictionary("squared-exponential", 6, 2, 6, 3.0, 0.1, (2, 3, 3))
+    held["filters.weight"] = FixedFactor((4, 2, 3, 3), values("filters", 6, 4).numpy(), filters)
+    nothing = Dictionary("gaussian", 0)
+    held["nothing"] = FixedFactor((0, 3), np.empty((0, 0), np.float32), nothing)
+    return Compressed(held)
+
+
+def low_rank() -> Compressed:
+    """Two factors in both types, of a matrix and of filters, and none."""
+    held: dict[str, Format] = {
+        "matrix": LowRank((9, 14), values("left", 9, 3).numpy(), values("right", 3, 14).numpy()),
+        "half": LowRank(
+            (9, 14),
+            values("left", 9, 3).numpy(),
+            values("right", 3, 14).numpy(),
+            factor_dtype="float16",
+        ),
+        "filters": LowRank((4, 2, 3, 3), values("f", 4, 2).numpy(), values("g", 2, 18).numpy()),
+        "rank.none": LowRank((3, 5), np.empty((3, 0)), np.empty((0, 5))),
+    }
+    return Compressed(held)
+
+
+def hashed() -> Compressed:
+    """Matrices, filters and biases of few values and of many, odd values, both ends of the seed."""
+    odd = np.array([0.0, -0.0, np.inf, np.nan, 1e-40], np.float32)
+    held: dict[str, Format] = {
+        "ip.weight": Hashed((12, 20), values("hashed", 30).numpy(), 2015),
+        "ip.bias": Hashed((12,), values("hashed bias", 2).numpy(), 1504),
+        "filters": Hashed((4, 3, 3, 2), values("hashed filters", 72).numpy(), 2**64 - 1),
+        "one.value": Hashed((3, 7), np.array([0.5], np.float32), 0),
+        "odd": Hashed((5, 5), odd, 4788),
+        "no.rows": Hashed((0, 5), np.empty(0, np.float32), 1),
+    }
+    return Compressed(held)
+
+
 RECIPES: dict[str, Callable[[], Compressed]] = {
     "floats": floats,
     "integers": integers,
@@ -382,6 +469,10 @@ RECIPES: dict[str, Callable[[], Compressed]] = {
     "uniform-grids": uniform_grids,
     "sparse-values": sparse_values,
     "shared-values": shared_values,
+    "product-quantized": product_quantized,
+    "fixed-factors": fixed_factors,
+    "low-rank": low_rank,
+    "hashed": hashed,
 }
 
 
