@@ -136,7 +136,7 @@ class HashedMlps(_HashedMlps):
                 Point(5, 8): ALL,
                 Point(5, 64): ALL,
             },
-            {3: 7, 5: 4},
+            {3: 6, 5: 3},
         ),
         "quick": QUICK,
     }
@@ -156,7 +156,7 @@ class HashedMlpsFashion(_HashedMlps):
                 Point(5, 8): LEAST,
                 Point(5, 64): LEAST,
             },
-            {3: 6, 5: 4},
+            {3: 5, 5: 3},
         ),
         "quick": QUICK,
     }
