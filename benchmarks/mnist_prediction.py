@@ -118,7 +118,8 @@ class MnistMlpPrediction(_MlpPrediction):
     settings: ClassVar[Mapping[Scale, Settings]] = {
         "full": [
             dense(),
-            *grid(CURVES, ("2.6", "5", "10", "25")),
+            *grid(CURVES, ("2.6", "5", "25")),
+            *grid(COLUMN_SERIES, (COLUMNS_SHARE,)),
             *grid(("low_rank", *RANDOM, *DATA_MADE), ("100",)),
             *columns_settings(),
         ],

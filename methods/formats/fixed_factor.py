@@ -23,7 +23,6 @@ from numpy.typing import NDArray
 from torch.nn import functional
 
 from methods.bits import Reader, write_varint
-from methods.formats.convolution import convolve
 from methods.formats.format import MAX_WEIGHTS, Format, FormatError, check_parts
 from methods.formats.uniform import rows_and_width
 from methods.prediction.dictionaries import KINDS, Dictionary
@@ -68,7 +67,7 @@ class FixedFactor(Format):
         self.dictionary = dictionary
         self.values: NDArray[np.float32] = np.array(values, "<f4", order="C")
         self.stored: NDArray[np.float32] = np.array(held, "<f4")
-        self._held: dict[tuple[torch.device, bool], _RunTime] = {}
+        self._held: dict[torch.device, _RunTime] = {}
 
     @property
     def learned_weights(self) -> int:
@@ -99,33 +98,33 @@ class FixedFactor(Format):
         dilation: tuple[int, int] = (1, 1),
         groups: int = 1,
     ) -> torch.Tensor:
-        """By both factors where that takes less, else by the tensor, which is made once."""
+        """By both factors where that takes less, else by the tensor, which is made once.
+
+        A convolution goes by the tensor: unfolding its input for the factors takes longer than
+        they save.
+        """
         if len(self.shape) not in (2, 4):
             raise ValueError(f"nothing is multiplied by a tensor of shape {self.shape}")
-        held = self._run_time(x.device, groups)
-        if held.dense is not None:
-            if len(self.shape) == 2:
-                return functional.linear(x, held.dense)
-            return functional.conv2d(x, held.dense, None, stride, padding, dilation, groups)
-        if len(self.shape) == 2:
+        held = self._run_time(x.device)
+        if held.dense is None:
             return held.product(x.T).T.contiguous()
-        return convolve(
-            x, self.shape, held.product, stride=stride, padding=padding, dilation=dilation
-        )
+        if len(self.shape) == 2:
+            return functional.linear(x, held.dense)
+        return functional.conv2d(x, held.dense, None, stride, padding, dilation, groups)
 
-    def _run_time(self, device: torch.device, groups: int) -> "_RunTime":
-        key = (device, groups == 1)
-        if key not in self._held:
-            self._held[key] = self._make_run_time(device, groups)
-        return self._held[key]
+    def _run_time(self, device: torch.device) -> "_RunTime":
+        if device not in self._held:
+            self._held[device] = self._make_run_time(device)
+        return self._held[device]
 
-    def _make_run_time(self, device: torch.device, groups: int) -> "_RunTime":
+    def _make_run_time(self, device: torch.device) -> "_RunTime":
         outputs, inputs = rows_and_width(self.shape)
         rule = self.dictionary
         is_gather = rule.kind == "positions"
         first = 0 if is_gather else rule.columns * inputs * rule.atoms
         # Twice, as the factors are multiplied in float64.
-        if groups != 1 or 2 * (first + rule.atoms * outputs) >= inputs * outputs:
+        takes_more = 2 * (first + rule.atoms * outputs) >= inputs * outputs
+        if len(self.shape) != 2 or takes_more:
             return _RunTime(dense=self.decode().to(device))
         slices = rule.places(outputs)
         learned = torch.from_numpy(self.values.astype(np.float64)).to(device)
