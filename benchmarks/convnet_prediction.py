@@ -49,7 +49,7 @@ class _ConvnetPrediction:
         measured, remarks = measure_points(method, context, recipe, settings)
         found = curve_metrics(settings, measured)
         named = {key.replace(f"error_{KERNEL}", "error_predicted"): m for key, m in found.items()}
-        named["predicted_share"] = predicted_share(measured)
+        named |= predicted_share(measured)
         remarks.append(f"trained on the first {recipe.rows:,} training images")
         return Outcome(named, remarks=remarks)
 

@@ -74,7 +74,7 @@ class _MlpPrediction:
         measured, remarks = measure_points(method, context, recipe, settings)
         curves = [setting for setting in settings if setting.point.endswith("percent")]
         found = curve_metrics(curves, measured)
-        found["predicted_share"] = predicted_share(measured)
+        found |= predicted_share(measured)
         found |= rises(found)
         for series in COLUMN_SERIES:
             lines = [s for s in settings if s.series == series and s.point.endswith("columns")]
