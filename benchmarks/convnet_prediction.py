@@ -27,7 +27,7 @@ RECIPES: Mapping[Scale, Recipe] = {
     "quick": Recipe(network=NETWORK, epochs=0, learning_rate=0.1, batch_size=100, rows=500),
 }
 """The network, the batch and the rows; how long it is trained, the run's configuration says."""
-OTHER_CURVES = ("low_rank", "rand_fix_u", "rand_con", "se_emp", "emp_emp")
+OTHER_CURVES = ("low_rank", "rand_fix_u", "rand_con", "se_emp", "se_emp2", "se_ae", "emp_emp")
 KERNEL = "se_se"
 """What the vocabulary calls ``predicted``: the authors' dictionaries."""
 
@@ -65,7 +65,7 @@ class MnistConvnetPrediction(_ConvnetPrediction):
 
     name: ClassVar[str] = "mnist-convnet-prediction"
     settings: ClassVar[Mapping[Scale, Settings]] = {
-        "full": curves(("5", "10", "25", "100"), ("5", "25")),
+        "full": curves(("5", "10", "24", "25", "50", "100"), ("5", "25")),
         "quick": curves(("25",), ()),
     }
     metrics: ClassVar[Mapping[str, Metric]] = load_vocabulary().benchmarks[name].metrics
@@ -77,7 +77,7 @@ class FashionConvnetPrediction(_ConvnetPrediction):
 
     name: ClassVar[str] = "fashion-convnet-prediction"
     settings: ClassVar[Mapping[Scale, Settings]] = {
-        "full": curves(("5", "25"), ("5",)),
+        "full": curves(("5", "25", "100"), ("5", "25")),
         "quick": curves(("25",), ()),
     }
     metrics: ClassVar[Mapping[str, Metric]] = load_vocabulary().benchmarks[name].metrics

@@ -29,7 +29,9 @@ DICTIONARIES: Mapping[str, tuple[Choice, Choice]] = {
     "emp_emp": ("covariance", "covariance"),
 }
 """Series -> dictionaries of the first layer and of the next, as the paper's legend names them."""
-DENSE, LOW_RANK = "nokernel", "low_rank"
+DENSE = "nokernel"
+UNPREDICTED = ("low-rank", "rand-con")
+"""What begins the keys of networks whose other weights do not follow from the learned ones."""
 
 
 def series_of(name: str) -> str:
@@ -62,8 +64,8 @@ class Setting:
 def at_share(series: str, percent: str, **changes: Any) -> Setting:
     """The setting that learns so many per cent of the layers' weights, ``20/784`` as 2.6.
 
-    At 100 per cent each column of a kernel's or of random connections' has all inputs, so that
-    all columns have the same factor: one column is the same network in a fraction of the time.
+    At 100 per cent a fixed factor spans all inputs whatever it draws: one column can be the same
+    networks as several, in a fraction of the time.
     """
     share = 20 / 784 if percent == "2.6" else float(percent) / 100
     columns = {"columns": 1, "convolution_columns": 1} if percent == "100" else {}
@@ -177,13 +179,13 @@ def predicted_share(measured: Mapping[str, Measured]) -> dict[str, Measurement]:
     network, and what that network adds to the dense one's test error.
 
     Chosen by the validation images, since the best of many on the test images would be found
-    there by chance. With two learned factors nothing is predicted.
+    there by chance. With two learned factors, or without most connections, nothing is predicted.
     """
     dense = next(one for key, one in measured.items() if key.startswith(DENSE))
     good = [
         one
         for key, one in measured.items()
-        if not key.startswith(series_of(LOW_RANK)) and one.validation <= dense.validation
+        if not key.startswith(UNPREDICTED) and one.validation <= dense.validation
     ]
     chosen = min(good, key=lambda one: one.counts.learned)
     added = (chosen.report.wrong - dense.report.wrong) / dense.report.n

@@ -199,8 +199,9 @@ def test_the_predicted_share_is_chosen_by_the_validation_images_alone() -> None:
     assert predicted_share(networks)["predicted_share"].value == pytest.approx(0.95)
 
 
-def test_two_learned_factors_predict_nothing() -> None:
-    networks = {"nokernel-100-percent": made(5, 1000, 0.05), "low-rank-5-percent": made(1, 50)}
+@pytest.mark.parametrize("series", ["low-rank", "rand-con"])
+def test_what_predicts_no_weights_is_not_counted(series: str) -> None:
+    networks = {"nokernel-100-percent": made(5, 1000, 0.05), f"{series}-5-percent": made(1, 50)}
     assert predicted_share(networks)["predicted_share"].value == 0
 
 
