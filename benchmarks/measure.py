@@ -98,17 +98,33 @@ def reported_by(module: str, arguments: list[str], kind: type[Report]) -> Report
     Raises:
         RuntimeError: that process failed; its last words are in the message.
     """
+    report = kind.model_validate_json(said_by(module, arguments))
+    require_whole(report)
+    return report
+
+
+def said_by(module: str, arguments: list[str]) -> str:
+    """What ``python -P -m module`` prints.
+
+    Raises:
+        RuntimeError: it failed; its last words are in the message.
+    """
     command = [sys.executable, "-P", "-m", module, *arguments]
     done = subprocess.run(command, capture_output=True, text=True, check=False)
     if done.returncode != 0:
         raise RuntimeError(f"reading the file back failed: {done.stderr[-2000:]}")
-    report = kind.model_validate_json(done.stdout)
-    if sum(report.size_bytes.values()) != report.file_bytes:
-        raise RuntimeError(
-            f"parts add up to {sum(report.size_bytes.values())} bytes, "
-            f"the file has {report.file_bytes}"
-        )
-    return report
+    return done.stdout
+
+
+def require_whole(report: SizedReport, name: str = "the file") -> None:
+    """Hold the bytes of a file's parts against the file.
+
+    Raises:
+        RuntimeError: they do not add up.
+    """
+    parts = sum(report.size_bytes.values())
+    if parts != report.file_bytes:
+        raise RuntimeError(f"{name}: parts add up to {parts} bytes, not {report.file_bytes}")
 
 
 def main() -> None:

@@ -14,7 +14,7 @@ from benchmarks.mnist import TEST_ROWS, mnist_task
 from benchmarks.reference import Recipe
 from benchmarks.several_files import measure_folder_in_new_process
 from methods.method import Method, UnsuitableTask, parse_config
-from methods.predicting_parameters import Counts, PredictingParameters, counts_of
+from methods.predicting_parameters import Counts, counts_of
 from methods.prediction.settings import Choice, PredictingParametersConfig
 
 DICTIONARIES: Mapping[str, tuple[Choice, Choice]] = {
@@ -109,6 +109,7 @@ def measure_points(
         UnsuitableTask: see ``base_config``.
     """
     base, wanted = base_config(method, context), list(settings)
+    assert method is not None, "base_config has refused that"
     folder = context.folder / "networks"
     folder.mkdir()
     counts: dict[str, Counts] = {}
@@ -116,7 +117,7 @@ def measure_points(
     for done, setting in enumerate(wanted):
         advance = _advance(context, setting, done, len(wanted), base.train_epochs)
         task = mnist_task(context, recipe, advance)
-        made = PredictingParameters().compress(task, setting.config(base), seed=context.seed)
+        made = method.compress(task, setting.config(base), seed=context.seed)
         made.save(folder / f"{setting.key}.netc")
         counts[setting.key] = counts_of(made)
         dense = task.fresh_network(context.seed)

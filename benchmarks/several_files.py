@@ -5,8 +5,6 @@
 """
 
 import argparse
-import subprocess
-import sys
 from pathlib import Path
 from typing import Literal, get_args
 
@@ -14,7 +12,7 @@ import torch
 from pydantic import TypeAdapter
 
 from benchmarks.datasets import contents, load
-from benchmarks.measure import FileReport, test_split
+from benchmarks.measure import FileReport, require_whole, said_by, test_split
 from benchmarks.rotated_digits import rotated_test
 from benchmarks.splits import idx_split
 from benchmarks.trained_networks import normalised
@@ -69,15 +67,10 @@ def measure_folder_in_new_process(
     Raises:
         RuntimeError: that process failed, with its last words; or parts do not sum to a file.
     """
-    command = [sys.executable, "-P", "-m", "benchmarks.several_files", "--folder", str(folder)]
-    command += ["--data", data, "--digits", digits, "--device", device]
-    done = subprocess.run(command, capture_output=True, text=True, check=False)
-    if done.returncode != 0:
-        raise RuntimeError(f"reading the files back failed: {done.stderr[-2000:]}")
-    reports = REPORTS.validate_json(done.stdout)
+    arguments = ["--folder", str(folder), "--data", data, "--digits", digits, "--device", device]
+    reports = REPORTS.validate_json(said_by("benchmarks.several_files", arguments))
     for name, report in reports.items():
-        if sum(report.size_bytes.values()) != report.file_bytes:
-            raise RuntimeError(f"{name}: parts do not add up to the {report.file_bytes} bytes")
+        require_whole(report, name)
     return reports
 
 

@@ -41,8 +41,8 @@ Width = Annotated[int, Field(ge=1, le=1024)]
 Codewords = Annotated[int, Field(ge=1, le=MAX_CODEWORDS)]
 Setting = tuple[Width, Codewords]
 """Channels of a subspace, and codewords of each."""
-MOST_MOMENT_BYTES = 2**31
-"""A layer whose G would take more is not corrected."""
+MOST_MATRIX_BYTES = 2**31
+"""A layer of which G or the matrix of eq. 11 would take more is not corrected."""
 
 
 class QuantizedCnnConfig(MethodConfig):
@@ -181,8 +181,9 @@ def settings_for(weights: tuple[Weight, ...], config: QuantizedCnnConfig) -> dic
             chosen[weight.name] = fitted
     if not chosen:
         raise UnsuitableTask(
-            "no layer is to be quantized: each is too small for its codebooks (set fewer "
-            "codewords, or name the layers) or left dense by the configuration"
+            "no layer is to be quantized: each is too small for its codebooks or left dense by the "
+            "configuration. Set conv_codewords, fc_codewords or last_codewords lower, or name the "
+            f'layers: layers={{"{weights[0].name.removesuffix(".weight")}": [4, 16]}}'
         )
     return chosen
 
@@ -240,14 +241,17 @@ def _order(task: Task, network: nn.Module, chosen: Mapping[str, Setting]) -> lis
         for name in names
         if name in chosen
         and shared[id(parameters[name])] == 1
-        and 8 * _gram_size(network.get_submodule(name.removesuffix(".weight"))) <= MOST_MOMENT_BYTES
+        and _matrix_bytes(network.get_submodule(name.removesuffix(".weight")), chosen[name])
+        <= MOST_MATRIX_BYTES
     ]
 
 
-def _gram_size(layer: nn.Module) -> int:
+def _matrix_bytes(layer: nn.Module, setting: Setting) -> int:
+    """Of the larger of G and, for kernels, the matrix of all codewords of a subspace, float64."""
     weight = layer.get_parameter("weight")
     groups = layer.groups if isinstance(layer, nn.Conv1d | nn.Conv2d) else 1
-    return groups * weight[0].numel() ** 2
+    codewords = (setting[0] * setting[1]) ** 2 if weight.dim() > 2 else 0
+    return 8 * max(groups * weight[0].numel() ** 2, codewords)
 
 
 def _phases(

@@ -110,6 +110,9 @@ class ClassificationTask:
 
         Where the first layers of a plain ``nn.Sequential`` are frozen (``requires_grad`` False),
         what they give is computed once and not at each step.
+
+        Raises:
+            UnsuitableTask: nothing is left to train, or training diverges.
         """
         modules = list(network.modules())
         # A forward of the user's own may call view(), which needs the usual memory format.
@@ -155,6 +158,8 @@ class ClassificationTask:
                 step += 1
             self._progress()
         network.eval()
+        if epochs and not all(bool(torch.isfinite(one).all()) for one in trained):
+            raise UnsuitableTask("training diverges: a weight is no finite number; lower the rate")
 
     def _past_frozen(self, network: nn.Module) -> tuple[nn.Module, torch.Tensor, torch.Tensor]:
         """The layers from the first trainable one on, with their inputs; or the whole network."""

@@ -29,6 +29,8 @@ VARIABLE = "NETCOMPRESS_AVX512"
 FEW = 8
 """A batch up to this is looked up by torch, a larger one multiplied."""
 CODEWORDS = 256
+SUBSPACES = 8
+"""Fewer than these (what a word of codes holds at most) are multiplied, not looked up."""
 ROWS_SUMS = 1 << 16
 """Sums of a batch that are held at once: 256 KiB."""
 IMAGE_VALUES = 1 << 20
@@ -127,6 +129,8 @@ class LookupLinear(_Lookup):
     def _rows(self, rows: torch.Tensor) -> torch.Tensor:
         if not rows.shape[0] or not self.channels or not self.outputs:
             return torch.zeros(rows.shape[0], self.outputs, device=rows.device)
+        if len(self.codebooks) < SUBSPACES:  # filling words up would take more than the weights
+            return functional.linear(rows, self.decoded(rows.device))
         if rows.device.type == "cpu" and chosen_path() == "numba":
             return torch.from_numpy(self._numba_lookup(rows.numpy()))
         if rows.shape[0] > FEW:

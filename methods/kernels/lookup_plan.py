@@ -17,6 +17,8 @@ TABLE_BYTES = 300_000
 """Of tables at once: with the sums they stay within a second-level cache of 1 MiB."""
 MOST_SLICES = 8
 """Whose tables are held at once: of a kernel of one position many, or sums move more than add."""
+MOST_TILES = 256
+"""Heights of a tile that are weighed; of a higher map only every second, or third."""
 ALIGNED = 1.08
 """A row's pitch is rounded up to 16 places where that makes it longer by no more than this."""
 
@@ -137,7 +139,7 @@ class Plan:
         """Rows and slices, by the least work."""
         candidates = [
             (rows, block)
-            for rows in range(1, self.out_shape[2] + 1)
+            for rows in range(1, self.out_shape[2] + 1, 1 + self.out_shape[2] // MOST_TILES)
             for block in range(1, min(MOST_SLICES, len(self.slices)) + 1)
         ]
         return min(candidates, key=lambda tile: self._work(*tile))

@@ -28,6 +28,8 @@ KINDS: tuple[Kind, ...] = (
 """The place in this table is the number in files, so it only ever grows."""
 STORED_KINDS: tuple[Kind, ...] = ("covariance", "atoms")
 """Made from data: the rows of theirs that are used have to be stored."""
+RIDGE_KINDS: tuple[Kind, ...] = ("squared-exponential", "covariance")
+"""Kernels, whose predictors take a linear system for each column."""
 MAX_FACTOR, SMALL_FACTOR, FACTOR_PER_WEIGHT = 2**25, 2**22, 4
 """Numbers in one column's factor, at most: ``MAX_FACTOR``, and beyond ``SMALL_FACTOR`` four times
 the layer's weights, so that a few bytes ask for no hours or gigabytes."""
@@ -35,6 +37,8 @@ MAX_POOL, MAX_DRAWN_FROM = 2**16, 2**22
 """Vectors in a pool, and pools of all columns together, at most."""
 SMALLEST, LARGEST = 1e-12, 1e12
 """Between these lie scale and ridge."""
+MAX_SOLVING = 2**38
+"""Multiplications that the ridge predictors of all columns take, at most: minutes of one core."""
 _SAMPLE, _VALUES = 1, 2
 
 
@@ -105,6 +109,12 @@ class Dictionary:
         most = min(MAX_FACTOR, max(SMALL_FACTOR, FACTOR_PER_WEIGHT * inputs * outputs))
         if inputs * self.atoms > most:
             raise ValueError(f"a factor of {inputs} x {self.atoms}, more than {most} numbers")
+        solving = self.columns * inputs * self.atoms**2
+        if self.kind in RIDGE_KINDS and solving > MAX_SOLVING:
+            raise ValueError(
+                f"{self.columns} columns of {self.atoms} atoms of {inputs} inputs are too many "
+                "to solve for"
+            )
         if self.pool > MAX_POOL or self.columns * self.pool > MAX_DRAWN_FROM:
             raise ValueError(
                 f"{self.columns} columns from a pool of {self.pool}: at most {MAX_POOL} each and "

@@ -86,7 +86,9 @@ def check_convolution(layer, x, geometry, whole):
 @pytest.mark.parametrize("path", PATHS)
 @settings(max_examples=40)
 @given(
-    sizes=st.tuples(st.integers(1, 40), st.integers(1, 70), st.integers(1, 9), st.integers(1, 256)),
+    sizes=st.tuples(
+        st.integers(1, 120), st.integers(1, 70), st.integers(1, 9), st.integers(1, 256)
+    ),
     rows=st.integers(0, 20),
     whole=st.booleans(),
     seed=st.integers(0, 2**31),

@@ -6,6 +6,7 @@ import pytest
 import torch
 from torch import nn
 
+from methods.method import UnsuitableTask
 from methods.networks import LENET_5_PARAMETERS, lenet_5, seeded
 from methods.prune import frozen
 from methods.training import ClassificationTask, frozen_layers
@@ -78,6 +79,11 @@ def test_a_layer_that_differs_in_training_is_never_taken_for_frozen(layer):
     assert frozen_layers(before) == []
     assert frozen_layers(network) == list(network)[:3]
     assert frozen_layers(small(0)) == []
+
+
+def test_training_that_diverges_is_told_and_not_stored():
+    with pytest.raises(UnsuitableTask, match="diverges"):
+        task_of(small(0)).fit(small(0), 30, learning_rate=1e6, seed=3)
 
 
 def test_lenet_5_has_the_papers_shapes():

@@ -217,6 +217,16 @@ def test_nothing_is_made_from_counts_that_the_bytes_do_not_fill():
     assert refused < 1 << 20
 
 
+def test_a_rule_that_takes_hours_to_solve_is_refused():
+    """A file of 8 MB could ask for a system of 1,448 unknowns in each of 1,448 columns."""
+    grid = (1, 1, 1448)
+    Dictionary("squared-exponential", 1448, 80, grid=grid).check(1448, 1448)
+    with pytest.raises(ValueError, match="too many to solve"):
+        Dictionary("squared-exponential", 1448, 1448, grid=grid).check(1448, 1448)
+    with pytest.raises(ValueError, match="too many to solve"):
+        Dictionary("covariance", 1448, 1448).check(1448, 1448)
+
+
 @settings(max_examples=200, deadline=None)
 @given(st.data(), kinds)
 def test_changed_parts_are_another_layer_or_a_format_error(data, kind):
