@@ -52,6 +52,23 @@ class Outcome:
     dense: Mapping[str, str]
     """Name -> why it was not handled."""
     remarks: tuple[str, ...]
+    task: Task
+
+    def errors(self) -> tuple[float, float] | None:
+        """Shares of the rows held out that the network, and what was made of it, get wrong.
+
+        None without data, or where what was made does not run here.
+        """
+        if not self.task.can_train:
+            return None
+        try:
+            made = self.compressed.network.to(self.task.device)
+            return (
+                self.task.validation_score(self.task.network),
+                self.task.validation_score(made),
+            )
+        except Exception:  # of a forward pass that is not ours: the file is whole without it
+            return None
 
 
 def compress(
@@ -108,7 +125,7 @@ def carry_out(request: Request, progress: Progress = lambda done, total: None) -
             raise UserError(f"{method.name} failed on {user.name}: {_said(fault)}") from fault
     # A method may handle more than weights, such as biases: what it did is what counts.
     left = {name: why for name, why in dense.items() if _is_dense(compressed, name)}
-    return Outcome(compressed, method.name, left, user.remarks)
+    return Outcome(compressed, method.name, left, user.remarks, task)
 
 
 def _is_dense(compressed: Compressed, name: str) -> bool:
@@ -142,8 +159,17 @@ def checked_config(method: Method, settings: Mapping[str, Any]) -> MethodConfig:
                 hint = hint if known else "it has no settings"
                 faults.append(f"unknown setting {key!r} ({hint})")
             else:
-                faults.append(f"{key}: {fault['msg']}, not {fault['input']!r}"[:300])
+                said = _WRITTEN.get(fault["type"], fault["msg"])
+                faults.append(f"{key}: {said}, not {fault['input']!r}"[:300])
         raise UserError(f"{method.name}: {'; '.join(faults)}") from error
+
+
+_WRITTEN = {
+    "tuple_type": "Input should be a list, such as '[4, 32]' in JSON",
+    "list_type": "Input should be a list, such as '[4, 32]' in JSON",
+    "dict_type": """Input should be a value for each name, such as '{"fc1": ...}' in JSON""",
+}
+"""What is wanted where pydantic's words are about Python; by its type of fault."""
 
 
 def parse_settings(given: Sequence[str]) -> dict[str, Any]:

@@ -140,9 +140,14 @@ class HashedNets:
                         "as values are trained in float32"
                     )
                 found[weight.module_name] = weight.module
-        if not found or "" in found:
+        if not found:
             raise UnsuitableTask(
                 "no fully connected layer within the network has weights of its own"
+            )
+        if "" in found:
+            raise UnsuitableTask(
+                "no fully connected layer within the network, which is one itself: put it into an "
+                "nn.Sequential"
             )
         return found
 

@@ -79,7 +79,8 @@ class PredictingParameters:
         """
         if not task.can_train:
             raise UnsuitableTask(
-                f"{self.name} trains a network from scratch and needs training data: give --data"
+                "it trains from scratch and needs training data: give --data FILE.npz with arrays "
+                "x and y"
             )
         dense = task.fresh_network(seed)
         network = copy.deepcopy(dense)

@@ -2,6 +2,7 @@
 
 import json
 import sys
+import time
 from collections.abc import Sequence
 from typing import Any
 
@@ -22,16 +23,57 @@ def remark(text: str) -> None:
     print(text, file=sys.stderr)
 
 
+SPEAK_EVERY_SECONDS = 60
+"""A file of progress grows by a line as often, at least where an epoch takes no longer."""
+LONG_SECONDS = 60
+"""Training that goes on for longer is told how to shorten it."""
+
+
 class EpochLine:
-    """Progress of training on standard error: one line that moves, or every tenth in a file."""
+    """Progress of training on standard error: one line that moves, or every tenth in a file.
+
+    The second epoch tells how long the rest will take; where that is long, what to do about it is
+    said once.
+    """
+
+    def __init__(self, advice: str = "") -> None:
+        self._advice = advice
+        self._first = self._spoken = time.monotonic()
 
     def __call__(self, done: int, total: int | None) -> None:
+        now = time.monotonic()
+        if done <= 1:
+            self._first = now
         last = total is not None and done >= total
+        left = 0.0
+        if total is not None and done > 1:
+            left = (now - self._first) / (done - 1) * (total - done)
+        advice, long = "", left > LONG_SECONDS
+        if long:
+            advice, self._advice = self._advice, ""
         text = f"epoch {done}" + (f" of {total}" if total else "")
+        text += f", about {_duration(left)} left" if left > LONG_SECONDS / 6 else ""
         if sys.stderr.isatty():
-            print(f"\r{text}", end="\n" if last else "", file=sys.stderr, flush=True)
-        elif last or done % max((total or 0) // 10, 1) == 0:
+            end = "\n" if last or advice else ""
+            print(f"\r{text}\x1b[K", end=end, file=sys.stderr, flush=True)
+        elif (
+            last
+            or done % max((total or 0) // 10, 1) == 0
+            or (long and done == 2)
+            or now - self._spoken > SPEAK_EVERY_SECONDS
+        ):
+            self._spoken = now
             print(text, file=sys.stderr, flush=True)
+        if advice:
+            print(advice, file=sys.stderr, flush=True)
+
+
+def _duration(seconds: float) -> str:
+    if seconds < 90:
+        return f"{seconds:.0f} s"
+    if seconds < 90 * 60:
+        return f"{seconds / 60:.0f} min"
+    return f"{seconds / 3600:.0f} h"
 
 
 def print_table(

@@ -13,6 +13,11 @@ from netcompress.output import EpochLine, print_json, print_table, print_text, r
 
 ForceFlag = Annotated[bool, typer.Option("--force", help="Overwrite the output file.")]
 
+SHORTER = (
+    "This takes long. Ctrl-C stops it, and nothing is written; fewer epochs take less time: "
+    "`netcompress methods ID` names the settings of a method"
+)
+
 
 def register(app: typer.Typer) -> None:
     """Add the commands of this file."""
@@ -59,11 +64,23 @@ def compress(
 
     check_output(out, ".netc", force=force)
     request = Request(network, method, parse_settings(settings or []), weights, data, device, seed)
-    with contextlib.redirect_stdout(sys.stderr):  # what the user's own modules print
-        outcome = carry_out(request, EpochLine())
-        written = outcome.compressed.save(out)
+    try:
+        with contextlib.redirect_stdout(sys.stderr):  # what the user's own modules print
+            outcome = carry_out(request, EpochLine(SHORTER))
+            written = outcome.compressed.save(out)
+    except KeyboardInterrupt:
+        line = "\n" if sys.stderr.isatty() else ""  # behind the progress, which has no line break
+        remark(f"{line}netcompress: interrupted, nothing is written to {out}")
+        raise typer.Exit(130) from None
     for line in (*outcome.remarks, *dense_lines(outcome.dense)):
         remark(line)
+    with contextlib.redirect_stdout(sys.stderr):
+        errors = outcome.errors()
+    if errors is not None:
+        before, after = errors
+        remark(
+            f"error on the rows held out: {before:.1%} of your network, {after:.1%} of the file's"
+        )
     report = size_report(outcome.compressed.document, written)
     _show({**report, "method": outcome.method, "dense": dict(outcome.dense)}, as_json)
 

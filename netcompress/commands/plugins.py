@@ -1,5 +1,6 @@
 """What can run here: methods, benchmarks, check-method, doctor."""
 
+import json
 from typing import Annotated
 
 import typer
@@ -16,22 +17,41 @@ def register(app: typer.Typer) -> None:
     app.command("doctor")(doctor)
 
 
-def methods(as_json: JsonFlag = False) -> None:
-    """Plugins, with why one cannot be loaded.
+def methods(
+    name: Annotated[
+        str | None,
+        typer.Argument(
+            metavar="[ID]", help="A method, a paper's id, or file.py:Class: its settings."
+        ),
+    ] = None,
+    as_json: JsonFlag = False,
+) -> None:
+    """Plugins, with why one cannot be loaded; or the settings of one.
 
-    Example: netcompress methods --json
+    Example: netcompress methods hashed-nets
     """
     from benchmarks.inventory import method_rows
 
+    if name is not None:
+        from methods.describe_settings import settings_of
+
+        settings = settings_of(name)
+        if as_json:
+            print_json(settings)
+        else:
+            shown = [[one["setting"], json.dumps(one["default"]), one["takes"]] for one in settings]
+            print_table(["setting", "default", "takes"], shown)
+            remark("`netcompress compress ... --set SETTING=VALUE`" if shown else "no settings")
+        return
     rows = method_rows()
     if as_json:
         print_json(rows)
         return
     headers = ["method", "papers", "status", "starts from", "needs", "revision", "origin"]
-    names = ["name", "papers", "status", "starts_from", "needs", "revision", "origin"]
+    columns = ["name", "papers", "status", "starts_from", "needs", "revision", "origin"]
     for row in rows:
         row["papers"] = row["papers"] or ("baseline" if row["baseline"] else [])
-    print_table(headers, [[cell(row[name]) for name in names] for row in rows])
+    print_table(headers, [[cell(row[column]) for column in columns] for row in rows])
 
 
 def benchmarks(as_json: JsonFlag = False) -> None:

@@ -123,7 +123,7 @@ def test_the_library_has_the_same_verbs(tmp_path):
         "import sys, netcompress\n"
         "assert 'torch' not in sys.modules and 'registry' not in sys.modules\n"
         "assert len(netcompress.load_catalog().papers) == 12\n"
-        "assert netcompress.run('2015-hashed-nets').results == []\n"
+        "assert netcompress.run('2014-linear-structure').results == []\n"
         "assert netcompress.load.__module__ == 'methods.compressed'\n"
         "assert not hasattr(netcompress, 'no_such_verb')\n"
     )
@@ -270,11 +270,13 @@ def test_methods_and_benchmarks(run):
     methods = {row["name"]: row for row in json.loads(run("methods", "--json").stdout)}
     assert methods["deep-compression"]["status"] == "runs"
     assert methods["eie"]["status"] == "runs"
-    assert methods["hashed-nets"]["status"] == "planned"
+    assert methods["hashed-nets"]["status"] == "runs"
+    assert methods["linear-structure"]["status"] == "planned"
     found = {row["name"]: row for row in json.loads(run("benchmarks", "--json").stdout)}
     assert found["mnist-lenet-300-100"]["status"] == "built"
     assert found["eie-arithmetic"]["status"] == "built"
-    assert found["hashed-mlps"]["status"] == "planned"
+    assert found["hashed-mlps"]["status"] == "built"
+    assert found["low-rank-layers"]["status"] == "planned"
 
 
 def test_doctor(run):
@@ -304,7 +306,7 @@ def test_run_refuses_what_it_cannot_do(run):
 
 
 def test_a_paper_without_a_method_is_not_run(run):
-    done = run("run", "2015-hashed-nets", "--no-site", "--json")
+    done = run("run", "2014-linear-structure", "--no-site", "--json")
     assert json.loads(done.stdout) == {"done": 0, "failed": 0, "skipped": 0, "results": []}
     assert "no method that runs yet" in done.stderr
 

@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -253,3 +254,58 @@ def test_progress_in_a_file_is_every_tenth_epoch(capsys):
         line(done, 30)
     said = capsys.readouterr().err.splitlines()
     assert said == [f"epoch {done} of 30" for done in range(3, 31, 3)]
+
+
+def test_long_training_tells_the_time_left_and_what_to_do_once(capsys, monkeypatch):
+    now = iter(range(0, 100_000, 40))  # seconds: one epoch takes 40
+    monkeypatch.setattr("netcompress.output.time.monotonic", lambda: next(now))
+    line = EpochLine("what to do")
+    for done in range(1, 101):
+        line(done, 100)
+    said = capsys.readouterr().err.splitlines()
+    assert said[:3] == ["epoch 2 of 100, about 65 min left", "what to do", (
+        "epoch 4 of 100, about 64 min left"
+    )]  # fmt: skip
+    assert said[-2:] == ["epoch 98 of 100, about 80 s left", "epoch 100 of 100"]
+    assert said.count("what to do") == 1
+
+
+def test_an_interrupt_says_that_nothing_is_written(call, folder, monkeypatch):
+    def interrupted(*_):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("methods.compress.carry_out", interrupted)
+    said = call(*PLAIN, "-o", "never.netc", code=130)
+    assert said.err == "netcompress: interrupted, nothing is written to never.netc\n"
+    assert not (folder / "never.netc").exists()
+
+
+def test_the_errors_on_the_rows_held_out_are_told(call, folder):
+    tied = ("compress", "own_tied_network:Tied", "--method", "half_method.py", "-o", "e.netc")
+    assert "held out" not in call(*tied, "--force").err
+    said = call(*tied, "--data", "d.npz", "--force").err
+    assert re.search(r"held out: \d+\.\d% of your network, \d+\.\d% of the file's\n", said)
+
+
+@pytest.mark.parametrize(
+    ("setting", "wanted"),
+    [("grid=8x8", "grid: Input should be a list, such as"), ("shares=half", "a value for each")],
+)
+def test_what_is_no_json_is_told_in_the_words_of_json(setting, wanted, call, folder):
+    wrong = ("--method", "predicting-parameters", "--set", setting)
+    assert wanted in call("compress", "plain.safetensors", *wrong, "-o", "w.netc", code=2).err
+
+
+def test_the_settings_of_a_method(call):
+    settings = {
+        one["setting"]: one for one in json.loads(call("methods", "quantized-cnn", "--json").out)
+    }
+    assert settings["conv_subspace"]["default"] == 8
+    assert settings["conv_subspace"]["takes"] == "a whole number at least 1 and at most 1024"
+    assert settings["quantize"]["takes"] == "all, convolutions, fully-connected"
+    assert "a list of 2" in settings["layers"]["takes"]
+    shown = call("methods", "2015-hashed-nets").out
+    assert "train_epochs" in shown
+    assert "1000" in shown
+    assert call("methods", "float16").err == "no settings\n"
+    assert "unknown method" in call("methods", "nonsense", code=2).err
