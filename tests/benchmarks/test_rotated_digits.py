@@ -90,6 +90,17 @@ def test_no_digit_is_in_two_parts(small: ImageSplit) -> None:
     assert (len(train), len(validation), len(test)) == (TRAINED, CHOSEN, TESTED)
     assert len({*train, *validation, *test}) == TRAINED + CHOSEN + TESTED
     assert set(range(40, 50)) <= set(test)
+    assert not {37, 38, 39} & set(test)  # the last twelfth, which choices are made by upright
+
+
+def test_test_digits_keep_their_angles_wherever_they_stand(small: ImageSplit) -> None:
+    """The test file's digits are turned by the angles behind all of the training file's."""
+    digits = ImageSplit(
+        small.train_images, small.train_labels, images(5, count=10), small.test_labels
+    )
+    turned = rotated_test(digits)[0][-10:, 0]
+    alone = rotate(digits.test_images, rotated_digits._angles(digits)[40:])
+    assert np.array_equal((turned * 256).round().numpy().astype(np.uint8), alone)
 
 
 def test_a_set_that_is_too_small_is_refused(small: ImageSplit) -> None:
