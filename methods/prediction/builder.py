@@ -25,6 +25,7 @@ from methods.prediction.settings import (
     Choice,
     PredictingParametersConfig,
     atoms_of,
+    balanced_range,
     low_rank_of,
 )
 from methods.weights import find_weights
@@ -162,6 +163,8 @@ class Builder:
         generator = torch.Generator().manual_seed(seed)
         if choice == "low-rank":
             rank = low_rank_of(inputs, outputs, share)
+            if not is_linear and config.init_range is None:
+                init_range = balanced_range(CONVOLUTION_RANGE, rank)
             return TwoFactors(dense, rank, init_range=init_range, generator=generator)
         rule = Dictionary(
             KINDS_OF[choice],

@@ -59,7 +59,9 @@ class PredictingParametersConfig(MethodConfig):
     grid: tuple[Size, Size, Size] | None = None
     """Channels, rows and columns of the first layer's inputs, where the data are given flat."""
     init_range: Rate | None = None
-    """Learned values start uniformly within it; None: 0.1, and 0.05 of convolutions."""
+    """Learned values start uniformly within it; None: 0.1, and 0.05 of convolutions. Both factors
+    of a low-rank convolution, of which the authors have no settings, then start so that their
+    product has the spread of 0.05: from smaller ones no training leaves the start."""
     dictionary_units: Annotated[int, Field(ge=1, le=65536)] = 1000
     """Hidden units of the autoencoder whose weights are the atoms."""
     dictionary_epochs: Epochs = 50
@@ -94,6 +96,12 @@ class PredictingParametersConfig(MethodConfig):
 def atoms_of(inputs: int, share: float) -> int:
     """int(inputs * share), and one at least; 20 for 784 inputs and the share 20/784."""
     return max(1, min(inputs, int(inputs * share + 1e-9)))
+
+
+def balanced_range(within: float, rank: int) -> float:
+    """The range of both factors whose product of that rank has the variance of values drawn
+    uniformly ``within``: r^4 rank / 9 = within^2 / 3."""
+    return float((3 * within**2 / rank) ** 0.25)
 
 
 def low_rank_of(inputs: int, outputs: int, share: float) -> int:

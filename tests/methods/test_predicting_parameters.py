@@ -1,5 +1,6 @@
 """The method: settings of the authors' grid, every dictionary, counts, users' networks."""
 
+import math
 from collections import OrderedDict
 
 import numpy as np
@@ -15,7 +16,12 @@ from methods.method import UnsuitableTask
 from methods.networks import mlp_500_500
 from methods.predicting_parameters import PredictingParameters, counts_of
 from methods.prediction.builder import make_plan
-from methods.prediction.settings import PredictingParametersConfig, atoms_of, low_rank_of
+from methods.prediction.settings import (
+    PredictingParametersConfig,
+    atoms_of,
+    balanced_range,
+    low_rank_of,
+)
 from methods.training import ClassificationTask
 
 SIDE, CLASSES = 6, 4
@@ -102,6 +108,14 @@ def test_the_authors_grid():
     assert atoms_of(3, 0.01) == 1
     assert low_rank_of(784, 500, 1.0) == 305  # break-even with the dense layer
     assert low_rank_of(784, 500, 200 * 1284 / 392_000) == 200
+
+
+@pytest.mark.parametrize("rank", [1, 4, 15])
+def test_factors_of_the_balanced_range_spread_their_product_as_wide_as_dense_weights(rank):
+    chance, r = torch.Generator().manual_seed(rank), balanced_range(0.05, rank)
+    left, right = (torch.empty(400, rank).uniform_(-r, r, generator=chance) for _ in range(2))
+    spread = float((left @ right.T).std())
+    assert spread == pytest.approx(0.05 / math.sqrt(3), rel=0.1)
 
 
 def test_the_defaults_are_the_authors_and_take_a_kernel_then_an_autoencoder():
