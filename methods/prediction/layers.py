@@ -4,6 +4,7 @@ Denil et al., NIPS 2013, section 3: W = U V by columns of outputs, U fixed; the 
 learns both. All give their whole weight as ``weight``, (outputs, inputs) or that of a convolution.
 """
 
+from abc import abstractmethod
 from collections.abc import Sequence
 
 import numpy as np
@@ -35,18 +36,18 @@ class Factored(nn.Module):
         bias: torch.Tensor | None = dense.bias
         self.bias = None if bias is None else nn.Parameter(bias.detach().clone())
 
+    @abstractmethod
     def matrix(self) -> torch.Tensor:
         """The weight, multiplied out: (outputs, inputs)."""
-        raise NotImplementedError
 
+    @abstractmethod
     def to_format(self) -> FixedFactor | LowRank:
         """The factors as they are stored."""
-        raise NotImplementedError
 
     @property
+    @abstractmethod
     def learned_weights(self) -> int:
         """Numbers that are learned, the bias left out."""
-        raise NotImplementedError
 
     @property
     def weight(self) -> torch.Tensor:
