@@ -7,7 +7,6 @@ kernel positions are clustered together.
 The paper does not say how k-means starts. Here it is k-means++ (Arthur, Vassilvitskii 2007).
 """
 
-import numpy as np
 import torch
 
 from methods.formats.product_quantized import ProductQuantized, codes_shape, subspace_count
@@ -137,9 +136,3 @@ def _nearest(vectors: torch.Tensor, centres: torch.Tensor) -> tuple[torch.Tensor
     lengths = centres.square().sum(2).unsqueeze(1)
     found = torch.baddbmm(lengths, vectors, centres.transpose(1, 2), alpha=-2).min(2)
     return found.indices, found.values + vectors.square().sum(2)
-
-
-def squared_error(weight: torch.Tensor, held: ProductQuantized) -> float:
-    """The error of the weights (eq. 5, 7), summed over all subspaces."""
-    gap = weight.detach().double().cpu() - held.decode().double()
-    return float(np.square(gap.numpy()).sum())

@@ -6,14 +6,19 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from methods.formats.product_quantized import ProductQuantized
 from methods.networks import seeded
 from methods.product_quantization import (
     kmeans_by_subspace,
     lloyd,
     product_quantize,
-    squared_error,
     subspace_vectors,
 )
+
+
+def squared_error(weight: torch.Tensor, held: ProductQuantized) -> float:
+    """The error of the weights (eq. 5, 7), summed over all subspaces."""
+    return float((weight.double() - held.decode().double()).square().sum())
 
 
 def weight_of(shape, seed=0):
