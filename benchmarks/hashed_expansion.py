@@ -2,8 +2,9 @@
 
 Chen et al., ICML 2015. The stored values are those of a 784-50-10 network; at expansion factor f
 the virtual network has 50 f hidden units and the compression 1/f. The figure's own depth and size
-are not confirmed. All networks are trained in the same way, written, and read back in another
-process that tests them; the dense 784-50-10 network, whose weights share nothing, stands beside.
+are not confirmed. All networks are trained for as long, each at a rate of its own, written, and
+read back in another process that tests them; the dense 784-50-10 network, whose weights share
+nothing, stands beside.
 """
 
 from collections.abc import Mapping
@@ -28,10 +29,18 @@ from registry.vocabulary import Metric, load_vocabulary
 
 UNITS = 50
 """Hidden units of the dense network whose parameters are stored."""
-FACTORS = (1, 2, 4, 8, 16)
 SHOWN = "error_expansion_8"
 """The network whose file is kept and whose sizes are in the result."""
 DENSE = "error_dense"
+NETWORKS: Mapping[str, tuple[int, float]] = {
+    "error_expansion_1": (1, 0.1),
+    "error_expansion_2": (2, 0.2),
+    "error_expansion_4": (4, 0.05),
+    "error_expansion_8": (8, 0.05),
+    "error_expansion_16": (16, 0.1),
+    DENSE: (1, 0.1),
+}
+"""Metric -> expansion factor and learning rate, chosen as in ``benchmarks.hashed_settings``."""
 EPOCHS: Mapping[Scale, int] = {"full": 10, "quick": 2}
 ROWS: Mapping[Scale, int | None] = {"full": None, "quick": 6_000}
 TEST_ROWS = 10_000
@@ -54,9 +63,9 @@ class HashedExpansion:
         epochs = epochs_of(config, EPOCHS[context.scale])
         parts = training_parts(context.data)
         # An epoch takes longer the wider the network: work is counted in hidden units.
-        work, done = epochs * (sum(FACTORS) + 1), 0
+        work, done = epochs * sum(factor for factor, _ in NETWORKS.values()), 0
         validation: dict[str, float] = {}
-        for metric, factor in [*((f"error_expansion_{one}", one) for one in FACTORS), (DENSE, 1)]:
+        for metric, (factor, rate) in NETWORKS.items():
 
             def advance(factor: int = factor) -> None:
                 nonlocal done
@@ -75,8 +84,12 @@ class HashedExpansion:
                 progress=advance,
             )
             layers = "narrow" if metric == DENSE else "hashed"
-            values = {"layers": layers, "compression": 1 / factor, "train_epochs": epochs}
-            compressed = method.compress(task, with_values(config, values), seed=context.seed)
+            own = with_values(
+                config,
+                {"layers": layers, "compression": 1 / factor, "train_epochs": epochs},
+                otherwise={"learning_rate": rate},
+            )
+            compressed = method.compress(task, own, seed=context.seed)
             compressed.save(context.folder / f"{metric}.netc")
             validation[metric] = task.validation_score(compressed.network)
         reports = tested_elsewhere(context, "plain", set(validation), TEST_ROWS)

@@ -2,9 +2,9 @@
 
 Chen et al., ICML 2015, Tables 1 and 2 and Figs. 2 and 3. For each depth the full network is
 trained first; it is the rightmost point of the figures and the teacher of those that learn from
-"dark knowledge". Then every network of the plan is trained from scratch, all in the same way, and
-written to a file; another process reads the files back and tests what it reads. Nothing is chosen
-by the test images.
+"dark knowledge". Then every network of the plan is trained from scratch, all for as long and each
+at a rate of its own (``benchmarks.hashed_settings``), and written to a file; another process reads
+the files back and tests what it reads. Nothing is chosen by the test images.
 """
 
 from collections.abc import Iterator, Mapping
@@ -17,6 +17,7 @@ from torch import nn
 from benchmarks.benchmark import Context, Measurement, Outcome, Scale
 from benchmarks.datasets import load
 from benchmarks.hashed_points import NETWORK_NAMES, Point
+from benchmarks.hashed_settings import learning_rate_of
 from benchmarks.hashed_training import (
     Parts,
     epochs_of,
@@ -51,7 +52,13 @@ FULL = "error_nn"
 ALL = tuple(SERIES)
 WITHOUT_HASHED_DK = tuple(one for one in SERIES if one != "error_hashed_dk")
 LEAST = ("error_hashed", "error_nn", "error_dk")
-"""Where an hour of one core for all jobs and seeds bears no more."""
+"""Where the hours of one core for all jobs and seeds bear no more."""
+BOTH_TABLES: Mapping[Point, tuple[str, ...]] = {
+    Point(3, 8): ALL,
+    Point(3, 64): ALL,
+    Point(5, 8): LEAST,
+    Point(5, 64): LEAST,
+}
 SHOWN = Point(3, 64)
 """The hashed network whose parts stand in the result, and whose file is kept."""
 
@@ -136,7 +143,7 @@ class HashedMlps(_HashedMlps):
                 Point(5, 8): ALL,
                 Point(5, 64): ALL,
             },
-            {3: 6, 5: 3},
+            {3: 10, 5: 5},
         ),
         "quick": QUICK,
     }
@@ -149,15 +156,7 @@ class HashedMlpsFashion(_HashedMlps):
     metrics: ClassVar[Mapping[str, Metric]] = load_vocabulary().benchmarks[name].metrics
     revision: ClassVar[int] = 1
     plans: ClassVar[Mapping[Scale, Plan]] = {
-        "full": Plan(
-            {
-                Point(3, 8): ALL,
-                Point(3, 64): ALL,
-                Point(5, 8): LEAST,
-                Point(5, 64): LEAST,
-            },
-            {3: 5, 5: 3},
-        ),
+        "full": Plan(BOTH_TABLES, {3: 8, 5: 5}),
         "quick": QUICK,
     }
 
@@ -171,15 +170,7 @@ class HashedMlpsRotated(_HashedMlps):
     metrics: ClassVar[Mapping[str, Metric]] = load_vocabulary().benchmarks[name].metrics
     revision: ClassVar[int] = 1
     plans: ClassVar[Mapping[Scale, Plan]] = {
-        "full": Plan(
-            {
-                Point(3, 8): ALL,
-                Point(3, 64): ALL,
-                Point(5, 8): LEAST,
-                Point(5, 64): LEAST,
-            },
-            {3: 15, 5: 15},
-        ),
+        "full": Plan(BOTH_TABLES, {3: 15, 5: 15}),
         "quick": QUICK,
     }
 
@@ -231,8 +222,15 @@ class Trainer:
             teacher=self._full.get(point.layers),
             progress=advance,
         )
-        values = {"compression": point.compression, "train_epochs": self._epochs(point)}
-        config = with_values(self._config, SERIES[metric], values)
+        series = SERIES[metric]
+        config = with_values(
+            self._config,
+            {**series, "compression": point.compression},
+            otherwise={
+                "learning_rate": learning_rate_of(point, series["layers"]),
+                "train_epochs": self._plan.epochs[point.layers],
+            },
+        )
         compressed = self._method.compress(task, config, seed=self._context.seed)
         compressed.save(path)
         if point.times == 1:

@@ -1,7 +1,7 @@
 """What the benchmarks of HashedNets share: the images, the task, and the configuration.
 
-All networks of a benchmark are trained from scratch in the same way. Nothing is chosen by the test
-images, which are not read here.
+All networks of a benchmark are trained from scratch, alike but for their rate. Nothing is chosen by
+the test images, which are not read here.
 """
 
 from collections.abc import Callable, Mapping
@@ -87,11 +87,11 @@ def epochs_of(config: HashedNetsConfig, otherwise: int) -> int:
     return config.train_epochs if "train_epochs" in config.model_fields_set else otherwise
 
 
-def with_values(config: HashedNetsConfig, *values: Mapping[str, Any]) -> HashedNetsConfig:
-    """``config`` with other values, checked as those of a user are."""
-    merged = config.model_dump(exclude_unset=True)
-    for one in values:
-        merged.update(one)
+def with_values(
+    config: HashedNetsConfig, values: Mapping[str, Any], otherwise: Mapping[str, Any]
+) -> HashedNetsConfig:
+    """``config`` with ``values``, and with ``otherwise`` where it names nothing; checked."""
+    merged = {**otherwise, **config.model_dump(exclude_unset=True), **values}
     return type(config).model_validate(merged)
 
 

@@ -136,7 +136,7 @@ def _not_run(paper: Paper) -> str:
 
 
 def configuration_html(paper: Paper, one: MeasuredRun) -> str:
-    """What the run sets, and the method's defaults for the rest, which are the paper's values."""
+    """What the run sets, what the benchmark does, and the method's defaults: the paper's values."""
     own = dict(one.run.configuration)
     if one.entry is not None and not own and not (one.entry.data and one.entry.kind == "file"):
         return "–"  # no method works there: tables, shapes or given layers are measured
@@ -146,14 +146,17 @@ def configuration_html(paper: Paper, one: MeasuredRun) -> str:
     except (UserError, ValueError):  # it cannot be loaded, or not with this: what is known stands
         whole = own
     set_here = [f"{name} = {json.dumps(value)}" for name, value in own.items()]
+    sets = [] if one.entry is None else [name for name in one.entry.sets if name not in own]
     rest = [
         f"{name} = {'as in the paper' if value is None else json.dumps(value)}"
         for name, value in whole.items()
-        if name not in own
+        if name not in own and name not in sets
     ]
     blocks = ["<br>".join(f"<code>{html(item)}</code>" for item in set_here)]
+    if sets:
+        blocks.append(small(html(f"set by the benchmark: {', '.join(sets)}")))
     if rest:
-        blocks.append(small(html(f"{'else ' if own else ''}by default: {', '.join(rest)}")))
+        blocks.append(small(html(f"{'else ' if own or sets else ''}by default: {', '.join(rest)}")))
     return "".join(blocks)
 
 

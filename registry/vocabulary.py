@@ -54,6 +54,8 @@ class BenchmarkEntry(Model):
     data: tuple[Slug, ...] = ()
     """Data sets by the names of ``netcompress data``, the wanted one first, then fallbacks."""
     about: Line
+    sets: tuple[Identifier, ...] = ()
+    """Settings of the method that it varies, or chooses where a run does not name them."""
     metrics: Annotated[dict[Identifier, Metric], Field(min_length=1)]
 
 

@@ -8,15 +8,17 @@ import pytest
 
 from benchmarks import hashed_expansion, hashed_mlps, hashed_training, several_files
 from benchmarks.benchmark import Context, Outcome
-from benchmarks.hashed_expansion import FACTORS, HashedExpansion
+from benchmarks.hashed_expansion import NETWORKS, HashedExpansion
 from benchmarks.hashed_mlps import (
     ALL,
+    SERIES,
     HashedMlps,
     HashedMlpsFashion,
     HashedMlpsRotated,
     Plan,
 )
 from benchmarks.hashed_points import Point
+from benchmarks.hashed_settings import LEARNING_RATES, learning_rate_of
 from benchmarks.several_files import REPORTS, measure_folder_in_new_process, report_on_folder
 from benchmarks.splits import ImageSplit
 from methods.compressed import Compressed
@@ -201,8 +203,10 @@ def test_expansion_measures_every_metric(expanded: Run) -> None:
 def test_every_expansion_stores_what_the_dense_network_does_or_less(expanded: Run) -> None:
     dense = sum(p.numel() for p in mlp((784, 50, 10), 0).parameters())
     assert dense == 39_760
-    for factor in FACTORS:
-        held = Compressed.load(expanded.folder / f"error_expansion_{factor}.netc")
+    hashed = {name: factor for name, (factor, _) in NETWORKS.items() if name != "error_dense"}
+    assert list(hashed.values()) == [1, 2, 4, 8, 16]
+    for name, factor in hashed.items():
+        held = Compressed.load(expanded.folder / f"{name}.netc")
         assert held.formats["ip1.weight"].shape == (50 * factor, 784)
         sizes = held.size_bytes()
         values = sum(size for name, size in sizes.items() if name.endswith("/values")) // 4
@@ -223,7 +227,40 @@ def test_a_named_number_of_epochs_goes_before_the_benchmarks() -> None:
     assert hashed_training.epochs_of(HashedNetsConfig(), 7) == 7
     assert hashed_training.epochs_of(HashedNetsConfig(train_epochs=2), 7) == 2
     with pytest.raises(ValueError, match="compression"):
-        hashed_training.with_values(HashedNetsConfig(), {"compression": 2.0})
+        hashed_training.with_values(HashedNetsConfig(), {"compression": 2.0}, {})
+
+
+@pytest.mark.parametrize("scale", ["quick", "full"])
+@pytest.mark.parametrize("benchmark", CLASSES)
+def test_every_network_has_a_rate_of_its_own(benchmark: type, scale: str) -> None:
+    for point, metric in benchmark.plans[scale].steps():
+        assert 0 < learning_rate_of(point, SERIES[metric]["layers"]) < 1
+
+
+@pytest.mark.parametrize("named", [{}, {"learning_rate": 0.03, "train_epochs": 2}])
+def test_each_is_trained_at_its_rate_but_where_the_run_names_one(
+    named: dict, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    class Asked(Exception):
+        """With the configuration that the method is given."""
+
+    class Watched(HashedNets):
+        def compress(self, task, config, *, seed):  # type: ignore[no-untyped-def]
+            raise Asked(config)
+
+    monkeypatch.setattr(hashed_training, "load", lambda name: made_up_digits())
+    parts = hashed_training.training_parts("mnist")
+    context = Context("p", "r", "full", 0, "mnist", "cpu", tmp_path, named)
+    config, plan = HashedNetsConfig(**named), Plan({}, {3: 4})
+    for metric, layers in (("error_lrd", "low-rank"), ("error_hashed_dk", "hashed")):
+        trainer = hashed_mlps.Trainer(Watched(), config, plan, parts, context)
+        with pytest.raises(Asked) as asked:
+            trainer.train((Point(3, 64), metric), tmp_path / "a.netc")
+        (given,) = asked.value.args
+        assert (given.layers, given.compression) == (layers, 1 / 64)
+        rate = LEARNING_RATES[3][layers][64]
+        assert given.learning_rate == named.get("learning_rate", rate)
+        assert given.train_epochs == named.get("train_epochs", 4)
 
 
 def measured_by(plan: Plan) -> set[str]:

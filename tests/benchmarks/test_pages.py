@@ -257,6 +257,20 @@ def test_a_run_that_asks_no_method_has_no_configuration() -> None:
     assert "learning_rate = 0.1" in shown["lenet-300-100"]
 
 
+def test_what_a_benchmark_sets_is_not_shown_as_a_default() -> None:
+    catalog = load_catalog()
+    paper = catalog.get("2015-hashed-nets")
+    shown = {
+        one.run.name: configuration_html(paper, one)
+        for one in measured_runs(board_of(catalog, []), paper)
+    }
+    own, told = shown["mnist"].split("set by the benchmark: ")
+    assert "schedule" in own
+    assert told.startswith("layers, compression, distil, learning_rate, train_epochs<")
+    assert "train_epochs =" not in shown["mnist"]
+    assert "momentum = 0.9" in told
+
+
 def test_a_paper_without_results_says_not_run(catalog: Catalog) -> None:
     page = paper_page(board_of(catalog, []), catalog.papers[0])
     assert "not run" in page

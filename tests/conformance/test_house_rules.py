@@ -10,6 +10,7 @@ import pytest
 
 import benchmarks
 from benchmarks.benchmark import load_benchmarks
+from methods.discovery import find_method
 from registry.catalog import load_catalog
 from registry.vocabulary import load_vocabulary
 
@@ -114,6 +115,15 @@ def test_benchmarks_are_those_that_the_vocabulary_says_are_built():
     assert set(classes) == built
     for name, cls in classes.items():
         assert dict(cls.metrics) == load_vocabulary().benchmarks[name].metrics
+
+
+def test_what_a_benchmark_sets_is_a_setting_of_its_runs_methods():
+    catalog = load_catalog()
+    entries = catalog.vocabulary.benchmarks
+    for paper in catalog.papers:
+        for run in paper.runs:
+            if named := entries[run.benchmark].sets:
+                assert set(named) <= set(find_method(paper.method).load().Config.model_fields)
 
 
 def test_every_paper_of_the_survey_is_there():
