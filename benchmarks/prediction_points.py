@@ -48,6 +48,8 @@ class Setting:
     point: str
     """Such as ``5-percent``."""
     changes: Mapping[str, Any] = field(default_factory=dict)
+    otherwise: Mapping[str, Any] = field(default_factory=dict)
+    """What differs where the run's configuration does not name it."""
 
     @property
     def key(self) -> str:
@@ -58,7 +60,8 @@ class Setting:
         """``base`` with this setting's own values."""
         first, others = DICTIONARIES[self.series]
         values = base.model_dump() | {"first": first, "others": others} | dict(self.changes)
-        return PredictingParametersConfig.model_validate(values)
+        unnamed = {k: v for k, v in self.otherwise.items() if k not in base.model_fields_set}
+        return PredictingParametersConfig.model_validate(values | unnamed)
 
 
 def at_share(series: str, percent: str, **changes: Any) -> Setting:
