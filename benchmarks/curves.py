@@ -35,6 +35,8 @@ DODGE = 3.0
 """Pixels between series, so that their intervals stand side by side."""
 MANY = 6
 """More series than these would drift apart by that, and need a taller picture and finer marks."""
+LONG_NAME = 32
+"""A name in the legend of more letters than this has a row of its own, whatever the font."""
 DASHES: tuple[list[int], ...] = (
     [1, 0], [6, 3], [2, 2], [8, 3, 2, 3], [4, 4], [10, 4], [2, 5], [8, 2, 2, 2, 2, 2], [14, 2],
 )  # fmt: skip
@@ -251,7 +253,8 @@ def _layers(picture: Picture, across: Axis, up: Axis) -> list[Spec]:
     x = {"field": "x", "type": "quantitative", "scale": across.scale, "axis": x_axis,
          "title": picture.x_title}  # fmt: skip
     y = {"type": "quantitative", "scale": up.scale, "axis": up.ticks, "title": y_title}
-    legend = {"title": None, "orient": "bottom", "columns": 3 if picture.has_many else 2,
+    columns = 1 if max(map(len, names)) > LONG_NAME else 3 if picture.has_many else 2
+    legend = {"title": None, "orient": "bottom", "columns": columns,
               "columnPadding": 40, "labelLimit": 400,
               "symbolSize": 80, "symbolStrokeWidth": 0, "symbolOpacity": 1}  # fmt: skip
     look = {

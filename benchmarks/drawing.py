@@ -136,7 +136,8 @@ def draw(spec: Spec, title: str, summary: str, marks: Sequence[Words] = ()) -> s
     whole = {
         "$schema": "https://vega.github.io/schema/vega-lite/v5.json",
         "background": None,
-        "padding": 4,
+        # The names of bars are measured in another font than the reader's: room for a wider one.
+        "padding": {"left": 16, "right": 4, "top": 4, "bottom": 4},
         **spec,
         "config": {
             "view": {"stroke": None},
