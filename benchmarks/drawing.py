@@ -136,7 +136,8 @@ def draw(spec: Spec, title: str, summary: str, marks: Sequence[Words] = ()) -> s
     whole = {
         "$schema": "https://vega.github.io/schema/vega-lite/v5.json",
         "background": None,
-        # The names of bars are measured in another font than the reader's: room for a wider one.
+        # Words are measured in another font than the reader's: there is room for a wider one here,
+        # for the names of bars, and at the title of the left axis.
         "padding": {"left": 16, "right": 4, "top": 4, "bottom": 4},
         **spec,
         "config": {
@@ -145,6 +146,7 @@ def draw(spec: Spec, title: str, summary: str, marks: Sequence[Words] = ()) -> s
                 "domainColor": LINE, "tickColor": LINE, "gridColor": FAINT,
                 "titleFontWeight": "normal", "labelFontSize": 11, "titleFontSize": 12,
             },
+            "axisLeft": {"titlePadding": 12},
             "legend": words | {"labelFontSize": 11},
             "title": {
                 "color": INK, "font": FONT, "fontSize": 13, "fontWeight": 600,
