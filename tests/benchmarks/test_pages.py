@@ -244,13 +244,16 @@ def test_ours_stands_beneath_the_papers_cell(catalog: Catalog) -> None:
     )
 
 
-def test_a_run_that_asks_no_method_has_no_configuration() -> None:
+def configurations(name: str) -> dict[str, str]:
+    """As the page of a paper shows them, by run."""
     catalog = load_catalog()
-    paper = catalog.get("2016-eie")
-    shown = {
-        one.run.name: configuration_html(paper, one)
-        for one in measured_runs(board_of(catalog, []), paper)
-    }
+    paper = catalog.get(name)
+    board = board_of(catalog, [])
+    return {one.run.name: configuration_html(paper, one) for one in measured_runs(board, paper)}
+
+
+def test_a_run_that_asks_no_method_has_no_configuration() -> None:
+    shown = configurations("2016-eie")
     assert {name for name, words in shown.items() if words == "–"} == {
         "arithmetic", "machine", "authors-layer",
     }  # fmt: skip
@@ -258,12 +261,7 @@ def test_a_run_that_asks_no_method_has_no_configuration() -> None:
 
 
 def test_what_a_benchmark_sets_is_not_shown_as_a_default() -> None:
-    catalog = load_catalog()
-    paper = catalog.get("2015-hashed-nets")
-    shown = {
-        one.run.name: configuration_html(paper, one)
-        for one in measured_runs(board_of(catalog, []), paper)
-    }
+    shown = configurations("2015-hashed-nets")
     own, told = shown["mnist"].split("set by the benchmark: ")
     assert "schedule" in own
     assert told.startswith("layers, compression, distil, learning_rate, train_epochs<")
