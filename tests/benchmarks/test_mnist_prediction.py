@@ -10,9 +10,11 @@ import pytest
 from benchmarks import convnet_prediction, mnist_prediction
 from benchmarks.benchmark import Benchmark, Context, Measurement, Outcome
 from benchmarks.convnet_prediction import (
-    LEARNING_RATES,
+    FASHION_RATES,
+    MNIST_RATES,
     FashionConvnetPrediction,
     MnistConvnetPrediction,
+    Rates,
 )
 from benchmarks.curves import place_of
 from benchmarks.measure import FileReport
@@ -200,13 +202,18 @@ def test_the_authors_convolution_settings_stand_at_24_per_cent() -> None:
     assert (config.convolution_columns, config.convolution_scale, config.ridge) == (8, 3.0, 0.1)
 
 
-@pytest.mark.parametrize("benchmark", [MnistConvnetPrediction, FashionConvnetPrediction])
-def test_each_convolutional_network_has_a_rate_where_the_run_names_none(benchmark: type) -> None:
+@pytest.mark.parametrize(
+    ("benchmark", "rates"),
+    [(MnistConvnetPrediction, MNIST_RATES), (FashionConvnetPrediction, FASHION_RATES)],
+)
+def test_each_convolutional_network_has_a_rate_where_the_run_names_none(
+    benchmark: type, rates: Rates
+) -> None:
     unnamed = PredictingParametersConfig()
     named = PredictingParametersConfig(learning_rate=0.07)
     for setting in benchmark.settings["full"]:
         percent = setting.point.removesuffix("-percent")
-        rate = LEARNING_RATES[setting.series][percent]
+        rate = rates[setting.series][percent]
         assert setting.config(unnamed).learning_rate == rate
         assert setting.config(named).learning_rate == 0.07
 
