@@ -65,7 +65,10 @@ if __name__ == "__main__":
     # Where tests are started in the background, SIGINT comes ignored: ask for it back.
     signal.signal(signal.SIGINT, signal.default_int_handler)
     try:
-        sys.exit(main(*sys.argv[1:]))
+        code = main(*sys.argv[1:])
     except KeyboardInterrupt:  # before the first job
         print(0, 0, 0, flush=True)
-        sys.exit(130)
+        code = 130
+    # All is done: while the interpreter ends, it gives SIGINT back to the system, which would kill.
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    sys.exit(code)
