@@ -12,7 +12,6 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from benchmarks.cache import cache_folder, locked
 from benchmarks.dataset import Dataset
 from benchmarks.datasets import (
     DATASETS,
@@ -209,18 +208,6 @@ class TestEnsure:
         assert failures == []
         assert len(shelf.asked) == 1
 
-    def test_a_lock_that_is_held_too_long(self, tmp_path):
-        waits = []
-        with (
-            locked(tmp_path / "a"),
-            pytest.raises(UserError, match="another process"),
-            locked(tmp_path / "a", seconds=0.1, on_wait=lambda: waits.append(1)),
-        ):
-            pass
-        assert waits == [1]
-        with locked(tmp_path / "a", seconds=0):
-            pass
-
 
 class TestErrors:
     def test_the_error_lists_files_places_and_reasons(self, cache):
@@ -409,32 +396,6 @@ class TestDeclarations:
     def test_digests_do_not_touch_the_disk(self, cache):
         assert len(digests("mnist")) == 4
         assert not cache.exists()
-
-
-class TestCacheFolder:
-    def test_named(self, monkeypatch, tmp_path):
-        monkeypatch.setenv("NETCOMPRESS_CACHE", str(tmp_path))
-        assert cache_folder() == tmp_path
-
-    def test_xdg(self, monkeypatch, tmp_path):
-        monkeypatch.delenv("NETCOMPRESS_CACHE")
-        monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
-        assert cache_folder() == tmp_path / "netcompress"
-
-    def test_a_relative_xdg_folder_is_ignored(self, monkeypatch):
-        monkeypatch.delenv("NETCOMPRESS_CACHE")
-        monkeypatch.setenv("XDG_CACHE_HOME", "relative")
-        monkeypatch.setattr("sys.platform", "linux")
-        assert cache_folder() == Path.home() / ".cache" / "netcompress"
-
-    def test_other_systems(self, monkeypatch, tmp_path):
-        monkeypatch.delenv("NETCOMPRESS_CACHE")
-        monkeypatch.delenv("XDG_CACHE_HOME", raising=False)
-        monkeypatch.setattr("sys.platform", "darwin")
-        assert cache_folder() == Path.home() / "Library" / "Caches" / "netcompress"
-        monkeypatch.setattr("sys.platform", "win32")
-        monkeypatch.setenv("LOCALAPPDATA", str(tmp_path))
-        assert cache_folder() == tmp_path / "netcompress"
 
 
 def test_what_was_told_is_not_told_again():

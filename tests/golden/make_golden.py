@@ -5,7 +5,8 @@
 A new file comes in by its recipe in ``RECIPES`` and a run of this script, which writes
 ``version-1-NAME.netc`` and, beside it, the digest of what it decodes to. Old files stay as they
 are for ever: readers of every later version must read them. Values come from SHA-256, not from a
-random generator, so the recipes give the same bytes wherever they run.
+random generator, so the recipes give the same bytes wherever they run. The module is long because
+it is a list: each recipe stands alone.
 """
 
 import hashlib
