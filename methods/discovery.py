@@ -39,6 +39,10 @@ BUILT_IN: Mapping[str, tuple[str, str]] = {
         "methods.predicting_parameters:PredictingParameters",
         "2013-predicting-parameters",
     ),
+    "few-multiplications": (
+        "methods.few_multiplications:FewMultiplications",
+        "2016-few-multiplications",
+    ),
     "float16": ("methods.baselines:Float16", BASELINES),
     "int8-rtn": ("methods.baselines:Int8", BASELINES),
     "uniform": ("methods.baselines:UniformRounding", BASELINES),
