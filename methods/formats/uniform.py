@@ -27,6 +27,8 @@ from numpy.typing import NDArray
 from methods.bits import Reader, pack_fields, packed_bytes, unpack_fields, write_varint
 from methods.formats.decoded_once import DecodedOnce
 from methods.formats.format import MAX_WEIGHTS, FormatError, check_parts
+from methods.kernels.binary import BinaryRows
+from methods.kernels.low_precision import MAX_INPUTS
 
 Granularity = Literal["tensor", "channel", "group"]
 ScaleDtype = Literal["float32", "float16"]
@@ -87,6 +89,7 @@ class Uniform(DecodedOnce):
         self.codes: NDArray[Any] = codes.astype(narrow)
         self.scales: NDArray[Any] = scales.astype(_STORED[scale_dtype])
         self.zeros: NDArray[Any] | None = None if zeros is None else zeros.astype(narrow)
+        self._rows: BinaryRows | None = None
 
     @property
     def is_symmetric(self) -> bool:
@@ -105,6 +108,28 @@ class Uniform(DecodedOnce):
         with np.errstate(all="ignore"):  # a file may hold scales that are not finite
             levels *= np.repeat(self.scales.astype(np.float32), counts)
         return torch.from_numpy(levels).reshape(self.shape)
+
+    def multiply(
+        self,
+        x: torch.Tensor,
+        *,
+        stride: tuple[int, int] = (1, 1),
+        padding: tuple[int, int] = (0, 0),
+        dilation: tuple[int, int] = (1, 1),
+        groups: int = 1,
+    ) -> torch.Tensor:
+        if self._is_binary_matrix and x.device.type == "cpu":
+            if self._rows is None:
+                self._rows = BinaryRows(self.codes.reshape(self.shape) == 1, self.scales)
+            return self._rows.product(x)
+        geometry: dict[str, Any] = {"stride": stride, "padding": padding, "dilation": dilation}
+        return super().multiply(x, **geometry, groups=groups)
+
+    @property
+    def _is_binary_matrix(self) -> bool:
+        """Whether a kernel of single bits multiplies it without decoding it."""
+        matrix = len(self.shape) == 2 and self.weights > 0 and self.shape[1] <= MAX_INPUTS
+        return matrix and self.bits == 1 and self.is_symmetric and self.granularity != "group"
 
     def pack(self) -> dict[str, bytes]:
         flags = self.bits | (0 if self.zeros is None else _ZEROS)

@@ -1,14 +1,47 @@
-"""What kernels of low-precision weights have in common: shapes, types, and which path runs."""
+"""What kernels of low-precision weights have in common: shapes, types, and which path runs.
+
+Three paths: numba's loops for AVX-512, its plain ones elsewhere (or where NETCOMPRESS_AVX512 is 0),
+and torch alone. A path is chosen when the weights are given, as each has its own layout of them;
+tensors on other devices than the CPU are always multiplied by torch.
+"""
 
 import math
 from abc import ABC, abstractmethod
+from functools import cache
+from typing import Literal
 
+import numpy as np
 import torch
+from numpy.typing import NDArray
+from torch.nn import functional
 
+from methods.kernels.activations import rounded
 from methods.kernels.choice import chosen_path
+from methods.kernels.lookup import uses_avx512
 
-EXACT = 1 << 24
-"""Whole numbers up to this are exact in float32."""
+Path = Literal["avx512-vnni", "avx512", "loops", "torch"]
+MAX_INPUTS = 2**24 - 1
+"""So many products of an int8 activation with -1, 0 or 1 fit 32 bits."""
+EXACT_INPUTS = 2**17
+"""Up to so many, float32 has their sum exactly."""
+
+
+@cache
+def parts_of_avx512() -> tuple[bool, bool]:
+    """Whether there are instructions on words of 16 bits, and dot products of bytes as well."""
+    from methods.kernels.vectors import has_avx512
+
+    return has_avx512("bw"), has_avx512("bw", "vnni")
+
+
+def path_here() -> Path:
+    """The path for weights that are given now."""
+    if chosen_path() == "torch":
+        return "torch"
+    with_words, with_dot = parts_of_avx512()
+    if not (uses_avx512() and with_words):
+        return "loops"
+    return "avx512-vnni" if with_dot else "avx512"
 
 
 class LowPrecisionRows(ABC):
@@ -19,7 +52,17 @@ class LowPrecisionRows(ABC):
     NaN in all outputs where activations are rounded.
     """
 
-    shape: tuple[int, int]
+    def __init__(self, outputs: int, inputs: int) -> None:
+        if inputs > MAX_INPUTS:
+            raise ValueError(f"{inputs} inputs, more than {MAX_INPUTS}: sums might not fit 32 bits")
+        self.shape = (outputs, inputs)
+        self.path = path_here()
+        self._row = torch.Size((1, inputs)) if outputs and inputs and self._compiled else None
+        self._dense: dict[torch.device, torch.Tensor] = {}
+
+    @property
+    def _compiled(self) -> bool:
+        return self.path != "torch"
 
     def product(self, x: torch.Tensor) -> torch.Tensor:
         """``x`` (..., inputs) times the weights: (..., outputs), float32.
@@ -27,7 +70,10 @@ class LowPrecisionRows(ABC):
         Raises:
             ValueError: ``x`` has another number of inputs.
         """
-        return self._shaped(x, self._float_product(self._as_rows(x)))
+        rows = self._as_rows(x)
+        if self._compiled and rows.device.type == "cpu" and rows.numel() and self.shape[0]:
+            return self._shaped(x, self._float_compiled(rows))
+        return self._shaped(x, functional.linear(rows, self.decode(rows.device)))
 
     def product_int8(self, x: torch.Tensor) -> torch.Tensor:
         """The same with activations rounded to int8: exact whole numbers, then scaled.
@@ -35,7 +81,20 @@ class LowPrecisionRows(ABC):
         Raises:
             ValueError: ``x`` has another number of inputs.
         """
-        return self._shaped(x, self._int8_product(self._as_rows(x)))
+        if (  # one row as it mostly comes: the long way takes a tenth of the product's time
+            type(x) is torch.Tensor
+            and x.shape == self._row
+            and x.dtype is torch.float32
+            and x.is_cpu
+            and x.is_contiguous()
+        ):
+            return torch.from_numpy(self._int8_compiled(x.data_ptr(), 1))
+        rows = self._as_rows(x).contiguous()
+        if self._compiled and rows.device.type == "cpu" and rows.numel() and self.shape[0]:
+            out = torch.from_numpy(self._int8_compiled(rows.data_ptr(), rows.shape[0]))
+        else:
+            out = self._int8_torch(*rounded(rows))
+        return self._shaped(x, out)
 
     @property
     @abstractmethod
@@ -43,10 +102,25 @@ class LowPrecisionRows(ABC):
         """What a product of int8 activations on the CPU reads of the weights, on this path."""
 
     @abstractmethod
-    def _float_product(self, rows: torch.Tensor) -> torch.Tensor: ...
+    def _values(self) -> NDArray[np.float32]:
+        """The dense weights."""
 
     @abstractmethod
-    def _int8_product(self, rows: torch.Tensor) -> torch.Tensor: ...
+    def _float_compiled(self, rows: torch.Tensor) -> torch.Tensor: ...
+
+    @abstractmethod
+    def _int8_compiled(self, address: int, count: int) -> NDArray[np.float32]:
+        """Of ``count`` rows of float32 that lie one behind the other."""
+
+    @abstractmethod
+    def _int8_torch(self, whole: torch.Tensor, scales: torch.Tensor) -> torch.Tensor:
+        """Of rounded rows."""
+
+    def decode(self, device: torch.device) -> torch.Tensor:
+        """The dense weights, float32, made once for each device."""
+        if device not in self._dense:
+            self._dense[device] = torch.from_numpy(self._values()).to(device)
+        return self._dense[device]
 
     def _as_rows(self, x: torch.Tensor) -> torch.Tensor:
         """(n, inputs) float32, without a history."""
@@ -58,7 +132,16 @@ class LowPrecisionRows(ABC):
     def _shaped(self, x: torch.Tensor, out: torch.Tensor) -> torch.Tensor:
         return out if x.ndim == 2 else out.reshape(*x.shape[:-1], self.shape[0])
 
+    def _as_bytes(self, x: torch.Tensor) -> torch.Tensor:
+        if x.dtype != torch.int8 or x.ndim != 2 or x.shape[1] != self.shape[1]:
+            raise ValueError(
+                f"an input of shape {tuple(x.shape)} and type {x.dtype} where int8 of "
+                f"(n, {self.shape[1]}) belongs"
+            )
+        return x.contiguous()
 
-def runs_compiled(rows: torch.Tensor) -> bool:
-    """Whether numba's loops take these rows."""
-    return rows.device.type == "cpu" and chosen_path() == "numba"
+
+def exact_product(whole: torch.Tensor, matrix: torch.Tensor) -> torch.Tensor:
+    """``whole`` (n, inputs) int8 times ``matrix`` (outputs, inputs) of -1, 0 and 1: int32."""
+    wide = torch.float32 if whole.shape[1] <= EXACT_INPUTS else torch.float64
+    return functional.linear(whole.to(wide), matrix.to(wide)).to(torch.int32)

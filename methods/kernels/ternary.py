@@ -1,12 +1,21 @@
-"""Products of ternary weights: a positive value, zero, or a negative one, two bits a weight."""
+"""Products of ternary weights: a positive value, zero, or a negative one, about two bits a weight.
+
+With activations rounded to int8, one scale and AVX-512's VNNI, codes are multiplied as they lie;
+with two scales, or without it, sums over plus and over minus entries are looked up, or made by
+plain loops (``ternary_loops``). Float activations are looked up three or four at a time
+(``books``).
+"""
+
+from functools import cached_property
+from typing import Any
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from torch.nn import functional
 
-from methods.kernels.activations import rounded
-from methods.kernels.low_precision import LowPrecisionRows
+from methods.kernels.books import FewValues
+from methods.kernels.low_precision import LowPrecisionRows, exact_product
+from methods.kernels.packing import SET_OUTPUTS, code_bytes, set_bytes, set_words
 
 TOLERANCE = 5e-7
 """Of each output's sum of magnitudes, with float activations."""
@@ -21,8 +30,8 @@ class TernaryRows(LowPrecisionRows):
         The scales are rounded to float32.
 
         Raises:
-            ValueError: not a matrix, an entry that is no sign, or a scale that is negative or not
-                finite in float32.
+            ValueError: not a matrix, an entry that is no sign, a scale that is negative or not
+                finite in float32, or 2^24 inputs or more.
         """
         if signs.ndim != 2:
             raise ValueError(f"signs of shape {signs.shape} are no matrix")
@@ -32,36 +41,88 @@ class TernaryRows(LowPrecisionRows):
             scales = np.array([positive, negative], np.float64).astype(np.float32)
         if not (np.isfinite(scales).all() and (scales >= 0).all()):
             raise ValueError(f"scales are finite and not below zero, not {positive} and {negative}")
-        self.shape = (signs.shape[0], signs.shape[1])
+        super().__init__(signs.shape[0], signs.shape[1])
         self.signs = np.ascontiguousarray(signs, np.int8)
         self.positive, self.negative = float(scales[0]), float(scales[1])
-        self._dense: dict[torch.device, torch.Tensor] = {}
 
-    def integer_product(self, x: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
-        """Sums of ``x`` (n, inputs) int8 over the plus and over the minus entries.
+    @property
+    def one_scale(self) -> bool:
+        """Whether plus and minus entries have the same magnitude."""
+        return self.positive == self.negative
 
-        Both (n, outputs) int32, exact.
+    def integer_product(self, x: torch.Tensor) -> tuple[torch.Tensor, ...]:
+        """Exact sums of ``x`` (n, inputs) int8, each (n, outputs) int32.
+
+        One scale: the sum over plus entries less the one over minus entries; two scales: both.
+
+        Raises:
+            ValueError: ``x`` is no int8 matrix with as many inputs.
         """
-        whole = x.to(torch.float64)
-        signs = torch.from_numpy(self.signs).to(x.device)
-        plus, minus = ((signs == sign).to(torch.float64) for sign in (1, -1))
-        return (whole @ plus.T).to(torch.int32), (whole @ minus.T).to(torch.int32)
+        whole = self._as_bytes(x)
+        if not self._compiled or whole.device.type != "cpu":
+            return self._torch_sums(whole)
+        from methods.kernels import ternary_loops
+
+        found = [np.zeros((len(x), self.shape[0]), np.int32) for _ in range(2)]
+        if not x.numel() or not self.shape[0]:
+            pass
+        elif self._by_codes:
+            ternary_loops.code_integers(self._packed, whole.numpy(), found[0])
+        else:
+            ternary_loops.set_integers(self._packed, whole.numpy(), *found)
+        if self.one_scale:
+            found = [found[0] - found[1]]
+        return tuple(torch.from_numpy(sums) for sums in found)
 
     @property
     def bytes_read(self) -> int:
-        return self.signs.nbytes
+        return self._packed.nbytes if self._compiled else 4 * self.signs.size
 
-    def decode(self, device: torch.device) -> torch.Tensor:
-        """The dense weights, float32, made once for each device."""
-        if device not in self._dense:
-            values = np.array([0, self.positive, -self.negative], np.float32)
-            self._dense[device] = torch.from_numpy(values[self.signs]).to(device)
-        return self._dense[device]
+    @property
+    def _by_codes(self) -> bool:
+        return self.one_scale and self.path == "avx512-vnni"
 
-    def _float_product(self, rows: torch.Tensor) -> torch.Tensor:
-        return functional.linear(rows, self.decode(rows.device))
+    @cached_property
+    def _packed(self) -> NDArray[Any]:
+        """For int8 activations: codes, or the plus sets of all outputs and then the minus sets."""
+        if self._by_codes:
+            return code_bytes((self.signs + 1).astype(np.uint8))
+        if self.path == "loops":
+            return set_bytes(np.concatenate([self.signs > 0, self.signs < 0]))
+        missing = -self.shape[0] % SET_OUTPUTS
+        signs = np.pad(self.signs, ((0, missing), (0, 0)))
+        return set_words(np.concatenate([signs > 0, signs < 0]))
 
-    def _int8_product(self, rows: torch.Tensor) -> torch.Tensor:
-        whole, scales = rounded(rows)
-        plus, minus = self.integer_product(whole)
-        return ((self.positive * plus.double() - self.negative * minus.double()) * scales).float()
+    @cached_property
+    def _few_values(self) -> FewValues:
+        values = np.array([-self.negative, 0, self.positive], np.float32)
+        return FewValues((self.signs + 1).astype(np.uint8), values)
+
+    def _values(self) -> NDArray[np.float32]:
+        return np.array([0, self.positive, -self.negative], np.float32)[self.signs]
+
+    def _float_compiled(self, rows: torch.Tensor) -> torch.Tensor:
+        return self._few_values.product(rows)
+
+    def _int8_compiled(self, address: int, count: int) -> NDArray[np.float32]:
+        from methods.kernels import ternary_loops
+
+        out = np.empty((count, self.shape[0]), np.float32)
+        if self._by_codes:
+            ternary_loops.code_product(self._packed, self.positive, address, self.shape[1], out)
+        else:
+            ternary_loops.set_product(
+                self._packed, self.positive, self.negative, address, self.shape[1], out
+            )
+        return out
+
+    def _int8_torch(self, whole: torch.Tensor, scales: torch.Tensor) -> torch.Tensor:
+        sums = [one.double() for one in self._torch_sums(whole)]
+        if self.one_scale:
+            return (sums[0] * (scales * self.positive)).float()
+        return ((self.positive * sums[0] - self.negative * sums[1]) * scales).float()
+
+    def _torch_sums(self, whole: torch.Tensor) -> tuple[torch.Tensor, ...]:
+        signs = torch.from_numpy(self.signs).to(whole.device)
+        matrices = [signs] if self.one_scale else [signs > 0, signs < 0]
+        return tuple(exact_product(whole, matrix) for matrix in matrices)

@@ -1,11 +1,13 @@
 """Vector code for numba's intrinsics: 16 lanes of float32 or of words; imports numba.
 
 The code is LLVM's own, so it compiles for any processor, in registers of 16 lanes where it has
-them and in several narrower ones elsewhere; only ``look_up`` needs AVX-512.
+them and in several narrower ones elsewhere; only ``look_up``, ``permute`` and ``dot`` need
+AVX-512.
 """
 
 from typing import Any
 
+from llvmlite.binding import llvm_version_info
 from numba.core import cgutils
 from numba.core.registry import cpu_target
 
@@ -16,12 +18,16 @@ WORD = ir.IntType(32)
 INDEX = ir.IntType(64)
 FLOATS = ir.VectorType(ir.FloatType(), LANES)
 WORDS = ir.VectorType(WORD, LANES)
+SHORTS = ir.VectorType(ir.IntType(16), 2 * LANES)
+BYTES = ir.VectorType(ir.IntType(8), 4 * LANES)
+_DOT_OPERAND = BYTES if llvm_version_info[0] >= 22 else WORDS
+"""Of the dot product's intrinsic, whose arguments LLVM 22 declares as what they are."""
 
 
-def has_avx512() -> bool:
-    """Whether numba compiles for a processor with AVX-512."""
-    features = str(cpu_target.target_context.codegen().magic_tuple()[2])
-    return "+avx512f" in features.split(",")
+def has_avx512(*parts: str) -> bool:
+    """Whether numba compiles for a processor with AVX-512, and with its parts, such as ``bw``."""
+    features = str(cpu_target.target_context.codegen().magic_tuple()[2]).split(",")
+    return all(f"+avx512{part}" in features for part in ("f", *parts))
 
 
 def data(target: Any, builder: Any, kind: Any, value: Any) -> Any:
@@ -45,23 +51,27 @@ class Vectors:
         there = self.builder.bitcast(pointer, value.type.as_pointer())
         self.builder.store(value, there, align=4)
 
-    def zeros(self, count: int) -> list[Any]:
-        """So many variables of 16 lanes, set to 0 here."""
-        none = ir.Constant(FLOATS, [0.0] * LANES)
-        slots = [tools.alloca_once(self.builder, FLOATS) for _ in range(count)]
+    def zeros(self, count: int, kind: Any = FLOATS) -> list[Any]:
+        """So many variables of one vector each, set to 0 here."""
+        slots = [tools.alloca_once(self.builder, kind) for _ in range(count)]
         for slot in slots:
-            self.builder.store(none, slot)
+            self.builder.store(ir.Constant(kind, None), slot)
         return slots
 
-    def splat(self, value: Any) -> Any:
-        """One float32 in all lanes."""
-        empty = ir.Constant(FLOATS, ir.Undefined)
+    def splat(self, value: Any, kind: Any = FLOATS) -> Any:
+        """One value in all lanes."""
+        empty = ir.Constant(kind, ir.Undefined)
         first = self.builder.insert_element(empty, value, WORD(0))
-        return self.builder.shuffle_vector(first, empty, self.constant(0))
+        places = ir.Constant(ir.VectorType(WORD, kind.count), None)
+        return self.builder.shuffle_vector(first, empty, places)
 
-    def constant(self, word: int) -> Any:
-        """One word in all lanes."""
-        return ir.Constant(WORDS, [WORD(word)] * LANES)
+    def constant(self, word: int, kind: Any = WORDS) -> Any:
+        """One whole number in all lanes."""
+        return ir.Constant(kind, [kind.element(word)] * kind.count)
+
+    def add(self, slot: Any, value: Any) -> None:
+        """Adds whole numbers to a variable."""
+        self.builder.store(self.builder.add(self.builder.load(slot), value), slot)
 
     def add_product(self, slot: Any, a: Any, b: Any) -> None:
         """Adds a times b to a variable, in one step where the processor has one."""
@@ -87,6 +97,15 @@ class Vectors:
             self.builder.icmp_unsigned("!=", bit, self.constant(0)), high, low
         )
 
+    def permute(self, table: Any, index: Any) -> Any:
+        """In each of 32 lanes of 16 bits the entry that the low five bits of ``index`` name."""
+        return self._call("llvm.x86.avx512.permvar.hi.512", table, index, result=SHORTS)
+
+    def dot(self, sums: Any, unsigned: Any, signed: Any) -> Any:
+        """``sums`` and, in each word's lane, the four products of its bytes."""
+        a, b = (self.builder.bitcast(value, _DOT_OPERAND) for value in (unsigned, signed))
+        return self._call("llvm.x86.avx512.vpdpbusd.512", sums, a, b, result=WORDS)
+
     def total(self, values: list[Any]) -> Any:
         """The sum, by pairs, so that no addition waits for all before it."""
         while len(values) > 1:
@@ -96,7 +115,7 @@ class Vectors:
             values = added + values[2 * len(added) :]
         return values[0]
 
-    def _call(self, name: str, *arguments: Any) -> Any:
-        kind = ir.FunctionType(FLOATS, [argument.type for argument in arguments])
+    def _call(self, name: str, *arguments: Any, result: Any = FLOATS) -> Any:
+        kind = ir.FunctionType(result, [argument.type for argument in arguments])
         function = tools.get_or_insert_function(self.builder.module, kind, name)
         return self.builder.call(function, arguments)
