@@ -6,6 +6,7 @@ import numba
 import numpy as np
 from numba import types
 from numba.extending import intrinsic
+from numba.np.numpy_support import carray
 
 INFINITY = 0x7F800000
 """The bits of a float32; without the sign, only those of NaN are larger."""
@@ -55,7 +56,7 @@ def _rows_at(address: int, rows: int, inputs: int) -> Any:
     A torch tensor's address costs a tenth of the time that an array over its values takes to
     make, which would be a twentieth of a product.
     """
-    return numba.carray(pointer(address), (rows, inputs), np.int32)
+    return carray(pointer(address), (rows, inputs), np.int32)
 
 
 rows_at: Any = numba.njit(nogil=True, cache=True)(_rows_at)
