@@ -142,6 +142,13 @@ BUILT_IN: Mapping[str, str] = {
     "mnist-filter-prediction": "benchmarks.filter_prediction:MnistFilterPrediction",
     "fashion-filter-prediction": "benchmarks.filter_prediction:FashionFilterPrediction",
     "prediction-sizes": "benchmarks.prediction_sizes:PredictionSizes",
+    "mnist-mlp-binary-connect": "benchmarks.binary_connect:MnistMlpBinaryConnect",
+    "mnist-narrow-binary-connect": "benchmarks.binary_connect:MnistNarrowBinaryConnect",
+    "fashion-mnist-convnet-binary-connect": (
+        "benchmarks.binary_connect:FashionConvnetBinaryConnect"
+    ),
+    "cifar-10-convnet-binary-connect": "benchmarks.binary_connect:Cifar10ConvnetBinaryConnect",
+    "multiplication-counts": "benchmarks.multiplication_counts:MultiplicationCounts",
     "trained-mnist-cnn": "benchmarks.trained:TrainedMnistCnn",
     "trained-mnist-cnn-with-data": "benchmarks.trained:TrainedMnistCnnWithData",
     "trained-speech-detector": "benchmarks.trained:TrainedSpeechDetector",

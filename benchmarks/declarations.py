@@ -7,6 +7,7 @@ Every size and SHA-256 is of the uncompressed file and was computed from the fil
 from collections.abc import Mapping
 from functools import partial
 
+from benchmarks.cifar_10 import CIFAR_10
 from benchmarks.dataset import Dataset, joined
 from benchmarks.eie_authors_files import EIE_ALEXNET_FC8
 from benchmarks.packages import DebianPackage, NpmPackage, PipWheel
@@ -381,7 +382,7 @@ TRIED_SPEECH_DETECTOR = joined(
 DATASETS: dict[str, Dataset] = {
     dataset.name: dataset
     for dataset in (
-        *(MNIST, MNIST_5K, DIGITS, FASHION_MNIST, JAPANESE_VOWELS, EIE_ALEXNET_FC8),
+        *(MNIST, MNIST_5K, DIGITS, FASHION_MNIST, CIFAR_10, JAPANESE_VOWELS, EIE_ALEXNET_FC8),
         *(MNIST_CNN, SPEECH_DETECTOR, SPEECH_CLIPS, TRIED_MNIST_CNN, TRIED_SPEECH_DETECTOR),
     )
 }

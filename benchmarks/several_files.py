@@ -11,17 +11,24 @@ from typing import Literal, get_args
 import torch
 from pydantic import TypeAdapter
 
+from benchmarks.centred_images import MARGIN, centred_test
 from benchmarks.datasets import contents, load
 from benchmarks.measure import FileReport, require_whole, said_by, test_split
 from benchmarks.rotated_digits import rotated_test
 from benchmarks.splits import idx_split
 from benchmarks.trained_networks import normalised
+from benchmarks.whitened_images import whitened_test
 from methods.compressed import Compressed
 from methods.training import count_errors
 
-Digits = Literal["plain", "rotated", "normalised"]
-"""The test images as they are, the turned ones of ``benchmarks.rotated_digits``, or as the digit
-network of ``benchmarks.trained_networks`` takes them."""
+Digits = Literal["plain", "rotated", "normalised", "centred", "centred-32", "whitened"]
+"""The test images as they are, the turned ones of ``benchmarks.rotated_digits``, as the digit
+network of ``benchmarks.trained_networks`` takes them, less the mean of the training images
+(``benchmarks.centred_images``; with a margin of zeros, 32x32), or those of
+``benchmarks.whitened_images``."""
+
+MANY_ROWS, FEW_ROWS = 1000, 100
+"""Tested at a time; deep convolutional networks are slower on many."""
 
 REPORTS = TypeAdapter(dict[str, FileReport])
 
@@ -30,6 +37,10 @@ def test_images(data: str, digits: Digits) -> tuple[torch.Tensor, torch.Tensor]:
     """Inputs and labels of the test split; only what measures may call this."""
     if digits == "rotated":
         return rotated_test(load(data))
+    if digits in ("centred", "centred-32"):
+        return centred_test(load(data), MARGIN if digits == "centred-32" else 0)
+    if digits == "whitened":
+        return whitened_test(load(data))
     return normalised_test(data) if digits == "normalised" else test_split(data)
 
 
@@ -47,11 +58,12 @@ def report_on_folder(folder: Path, data: str, digits: Digits, device: str) -> di
         UserError: data are missing.
     """
     inputs, targets = (one.to(device) for one in test_images(data, digits))
+    rows = FEW_ROWS if digits in ("centred-32", "whitened") else MANY_ROWS
     reports: dict[str, FileReport] = {}
     for path in sorted(folder.glob("*.netc")):
         compressed = Compressed.load(path)
         reports[path.stem] = FileReport(
-            wrong=count_errors(compressed.network.to(device), inputs, targets),
+            wrong=count_errors(compressed.network.to(device), inputs, targets, rows),
             n=len(targets),
             file_bytes=path.stat().st_size,
             size_bytes=compressed.size_bytes(),

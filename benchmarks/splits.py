@@ -22,8 +22,8 @@ class BadData(ValueError):
 class ImageSplit:
     """Images and their labels, train and test.
 
-    Images are ``(n, height, width)`` uint8, labels ``(n,)`` uint8 from 0; all arrays are writable
-    and share nothing.
+    Images are ``(n, height, width)`` uint8, or ``(n, channels, height, width)`` where they have
+    colours; labels are ``(n,)`` uint8 from 0. All arrays are writable and share nothing.
     """
 
     train_images: Bytes
@@ -36,10 +36,15 @@ class ImageSplit:
             (self.train_images, self.train_labels),
             (self.test_images, self.test_labels),
         ):
-            if images.ndim != 3 or labels.ndim != 1 or len(images) != len(labels):
+            if images.ndim not in (3, 4) or labels.ndim != 1 or len(images) != len(labels):
                 raise BadData(
                     f"images of shape {images.shape} do not go with labels of shape {labels.shape}"
                 )
+        if self.train_images.shape[1:] != self.test_images.shape[1:]:
+            raise BadData(
+                f"images to train on have the shape {self.train_images.shape[1:]} and those of the "
+                f"test {self.test_images.shape[1:]}"
+            )
 
 
 def parse_idx(data: bytes, dimensions: int) -> Bytes:

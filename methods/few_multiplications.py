@@ -46,7 +46,7 @@ from methods.sampled_layers import (
     start,
     start_ranges,
 )
-from methods.weights import require_weights
+from methods.weights import AppliesTo, require_weights
 
 _START, _ORDER, _DRAWS = range(3)
 """Uses of the seed, each with numbers of its own."""
@@ -141,7 +141,7 @@ class FewMultiplications:
             UnsuitableTask: no data, no layer that weights can be drawn for, or training diverges.
         """
         network = task.fresh_network(seed)
-        layers = drawn_layers(network, self)
+        layers = drawn_layers(network, self.applies_to)
         ranges = start_ranges(network, layers)
         start(network, layers, ranges, derived_seed(seed, _START) % _SEEDS)
         scales = {name: high / 2 for name, high in ranges.items()}
@@ -149,14 +149,14 @@ class FewMultiplications:
         return Compressed.from_module(network, {}, metadata={"method": self.name})
 
 
-def drawn_layers(network: nn.Module, method: FewMultiplications) -> dict[str, Layer]:
+def drawn_layers(network: nn.Module, applies_to: AppliesTo) -> dict[str, Layer]:
     """The layers whose weights are drawn, by name; frozen ones are not.
 
     Raises:
         UnsuitableTask: there is none within the network, or one is not float32.
     """
     found: dict[str, Layer] = {}
-    for weight in require_weights(network, method.applies_to).handled:
+    for weight in require_weights(network, applies_to).handled:
         if not isinstance(weight.module, nn.Linear | nn.Conv2d) or not weight.tensor.requires_grad:
             continue
         if weight.tensor.dtype != torch.float32:
@@ -262,7 +262,7 @@ def squared_hinge(outputs: torch.Tensor, targets: torch.Tensor) -> torch.Tensor:
         outputs: scores y, (batch, classes).
         targets: labels, (batch) int64.
     """
-    signs = 2 * functional.one_hot(targets, outputs.shape[1]).to(outputs.dtype) - 1
+    signs = torch.full_like(outputs, -1).scatter_(1, targets.unsqueeze(1), 1)
     return (1 - signs * outputs).clamp(min=0).square().sum(dim=1).mean()
 
 

@@ -64,14 +64,14 @@ def normalised_task(seed: int = 0) -> ClassificationTask:
 
 def test_scales_on_mnist_are_the_authors():
     network = normalised_mlp_3x1024(0)
-    layers = drawn_layers(network, METHOD)
+    layers = drawn_layers(network, METHOD.applies_to)
     scales = [high / 2 for high in start_ranges(network, layers).values()]
     assert [f"{one:.5f}" for one in scales] == ["0.02880", "0.02706", "0.02706", "0.03809"]
 
 
 def test_a_pooling_counts_in_the_range_of_the_convolution_before_it():
     network = normalised_convnet(1, 0, divisor=8)
-    ranges = start_ranges(network, drawn_layers(network, METHOD))
+    ranges = start_ranges(network, drawn_layers(network, METHOD.applies_to))
     assert ranges["conv1"] == pytest.approx(math.sqrt(6 / (9 + 16 * 9)))
     assert ranges["conv2"] == pytest.approx(math.sqrt(6 / (16 * 9 + 16 * 9 / 4)))
     assert ranges["conv7"] == pytest.approx(math.sqrt(6 / (64 * 4 + 128 * 4)))
@@ -109,7 +109,7 @@ def test_at_full_precision_weights_are_not_clipped():
 
 def test_clipping_twice_is_clipping_once():
     network = normalised_mlp((20, 32, 8), 0)
-    layers = drawn_layers(network, METHOD)
+    layers = drawn_layers(network, METHOD.applies_to)
     scales = {name: high / 2 for name, high in start_ranges(network, layers).items()}
     training = Training(layers, scales, short())
     training.clip()
@@ -304,7 +304,7 @@ def kept_of(errors, **settings):
 
     task.validation_score = score
     network = task.fresh_network(0)
-    layers = drawn_layers(network, METHOD)
+    layers = drawn_layers(network, METHOD.applies_to)
     ranges = start_ranges(network, layers)
     scales = {name: high / 2 for name, high in ranges.items()}
     train(task, network, Training(layers, scales, short(**settings)), 0)
@@ -337,7 +337,7 @@ def test_epochs_see_the_rows_in_orders_of_their_own():
 def test_the_authors_slip_leaves_out_the_normalisation():
     """The weights' gradient is that of the error after the normalisation, as their code has it."""
     network = normalised_mlp((6, 5, 3), 0)
-    layers = drawn_layers(network, METHOD)
+    layers = drawn_layers(network, METHOD.applies_to)
     scales = {name: high / 2 for name, high in start_ranges(network, layers).items()}
     found = {}
     for slips in (False, True):
@@ -364,7 +364,7 @@ def test_the_authors_slip_leaves_out_the_normalisation():
 
 def test_thresholds_leave_three_values_or_two():
     network = normalised_mlp((20, 32, 8), 0)
-    layers = drawn_layers(network, METHOD)
+    layers = drawn_layers(network, METHOD.applies_to)
     scales = {name: high / 2 for name, high in start_ranges(network, layers).items()}
     before = layers["ip1"].weight.detach().clone()
     threshold_(layers, scales, "ternary")
