@@ -142,6 +142,11 @@ BUILT_IN: Mapping[str, str] = {
     "mnist-filter-prediction": "benchmarks.filter_prediction:MnistFilterPrediction",
     "fashion-filter-prediction": "benchmarks.filter_prediction:FashionFilterPrediction",
     "prediction-sizes": "benchmarks.prediction_sizes:PredictionSizes",
+    "mnist-ternary-lenet-300-100": "benchmarks.ternary_lenets:TernaryLenet300100",
+    "mnist-ternary-lenet-5": "benchmarks.ternary_lenets:TernaryLenet5",
+    "fashion-mnist-resnets": "benchmarks.ternary_resnets:FashionMnistResnets",
+    "mnist-resnets": "benchmarks.ternary_resnets:MnistResnets",
+    "ternary-sizes": "benchmarks.ternary_sizes:TernarySizes",
     "mnist-mlp-binary-connect": "benchmarks.binary_connect:MnistMlpBinaryConnect",
     "mnist-narrow-binary-connect": "benchmarks.binary_connect:MnistNarrowBinaryConnect",
     "fashion-mnist-convnet-binary-connect": (

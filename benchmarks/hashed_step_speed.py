@@ -22,7 +22,8 @@ from methods.hashed_layers import HashedLinear
 from methods.hashing import buckets_and_signs, derived_seed, packed_index
 from methods.kernels.choice import chosen_path
 from methods.method import Method, UnsuitableTask
-from methods.networks import mlp, seeded
+from methods.networks import mlp
+from methods.seeds import seeded
 from registry.vocabulary import Metric, load_vocabulary
 
 COMPRESSION, BATCH = 1 / 8, 50

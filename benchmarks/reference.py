@@ -10,8 +10,8 @@ from torch import nn
 
 from benchmarks.cache import cache_folder, locked
 from methods.compressed import Compressed
-from methods.formats.format import FormatError
 from methods.training import ClassificationTask, cosine
+from registry.errors import UserError
 from registry.fields import Model
 
 REFERENCE_SECONDS = 1800.0
@@ -105,16 +105,10 @@ def with_dropout(network: nn.Module, recipe: Recipe) -> nn.Module:
 
 
 def _fill(network: nn.Module, path: Path) -> bool:
-    """Load cached float32 weights; False where the file is damaged, so that it is made anew."""
+    """Load a cached network; False where the file is damaged or another's: it is made anew."""
     try:
-        tensors = Compressed.load(path).tensors()
-    except FormatError:
+        Compressed.load(path, into=network)
+    except UserError:
         return False
-    parameters = dict(network.named_parameters())
-    if {n: t.shape for n, t in tensors.items()} != {n: p.shape for n, p in parameters.items()}:
-        return False
-    with torch.no_grad():
-        for name, tensor in tensors.items():
-            parameters[name].copy_(tensor)
     network.eval()
     return True

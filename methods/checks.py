@@ -21,7 +21,8 @@ from torch import nn
 from methods.compressed import Compressed
 from methods.discovery import load_method
 from methods.method import Method, MethodConfig, UnsuitableTask
-from methods.networks import float32_bytes, seeded
+from methods.networks import float32_bytes
+from methods.seeds import seeded
 from methods.training import ClassificationTask, cosine
 from registry.errors import UserError
 

@@ -104,7 +104,7 @@ class Compressed:
                 one.kind,
                 one.name,
                 one.sizes,
-                (),
+                one.inputs,
                 {role: places[name] for role, name in one.tensors.items()},
             )
             for one in described

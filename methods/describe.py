@@ -1,11 +1,12 @@
 """From a plain network to the layers that a file names."""
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from struct import pack, unpack
 
 from torch import nn
 
 from methods.layer_kinds import LAYER_KINDS
+from methods.residual_networks import PreActivationBlock
 from registry.errors import UserError
 
 
@@ -19,6 +20,8 @@ class LayerDescription:
     """Those that differ from the kind's defaults."""
     tensors: dict[str, str] = field(default_factory=dict)
     """Role -> name of the parameter, such as ``ip1.weight``."""
+    inputs: tuple[int, ...] = ()
+    """Earlier layers by place, -1 for the network's input; empty means the layer before."""
 
 
 def is_plain(network: nn.Module) -> bool:
@@ -43,17 +46,40 @@ def describe(network: nn.Module) -> list[LayerDescription]:
             f"{type(network).__name__} is no plain nn.Sequential: store its tensors alone, "
             "and load them with into=module"
         )
-    return _layers(network, "")
+    return _layers(network, "", 0)
 
 
-def _layers(network: nn.Sequential, prefix: str) -> list[LayerDescription]:
+def _layers(network: nn.Sequential, prefix: str, before: int) -> list[LayerDescription]:
+    """Those of ``network``, which so many layers come before."""
     found: list[LayerDescription] = []
     for child, module in network._modules.items():  # named_children() tells repeated ones once
         name = f"{prefix}{child}"
         if type(module) is nn.Sequential and not _has_hooks(module):
-            found += _layers(module, f"{name}.")
+            found += _layers(module, f"{name}.", before + len(found))
+        elif type(module) is PreActivationBlock and not _has_hooks(module):
+            found += _block(module, f"{name}.", before + len(found))
         elif module is not None and type(module) not in (nn.Dropout, nn.Identity):
             found.append(_describe(name, module))
+    return found
+
+
+def _block(block: PreActivationBlock, prefix: str, before: int) -> list[LayerDescription]:
+    """Of a residual block: its two branches one after the other, and their sum."""
+    steps: list[tuple[str, nn.Module | None]] = [
+        ("norm1", block.norm1),
+        ("relu1", None if block.norm1 is None else nn.ReLU()),
+        *(("conv1", block.conv1), ("norm2", block.norm2)),
+        *(("relu2", nn.ReLU()), ("conv2", block.conv2)),
+    ]
+    found = [_describe(f"{prefix}{name}", module) for name, module in steps if module is not None]
+    inner, shortcut = before + len(found) - 1, before - 1
+    if block.geometry.stride > 1:
+        pooling = _describe(f"{prefix}pool", nn.AvgPool2d(block.geometry.stride))
+        found.append(replace(pooling, inputs=(shortcut,)))
+        channels = dict(zip(("before", "after"), block.geometry.padding, strict=True))
+        found.append(LayerDescription("channel-padding", f"{prefix}pad", channels))
+        shortcut = before + len(found) - 1
+    found.append(LayerDescription("addition", f"{prefix}sum", inputs=(inner, shortcut)))
     return found
 
 

@@ -43,6 +43,10 @@ BUILT_IN: Mapping[str, tuple[str, str]] = {
         "methods.few_multiplications:FewMultiplications",
         "2016-few-multiplications",
     ),
+    "trained-ternary-quantization": (
+        "methods.trained_ternary_quantization:TrainedTernaryQuantization",
+        "2017-trained-ternary-quantization",
+    ),
     "float16": ("methods.baselines:Float16", BASELINES),
     "int8-rtn": ("methods.baselines:Int8", BASELINES),
     "uniform": ("methods.baselines:UniformRounding", BASELINES),

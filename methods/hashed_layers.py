@@ -22,8 +22,8 @@ from methods.formats.hashed import Hashed
 from methods.formats.sparse import Sparse
 from methods.hashing import derived_seed, packed_index
 from methods.kernels.hashed import HashedIndex
-from methods.networks import seeded
 from methods.prediction.dictionaries import Dictionary
+from methods.seeds import seeded
 
 _INDEX, _BIAS_INDEX, _START, _EDGES, _FACTOR = range(5)
 """Uses of a layer's seed, each with numbers of its own."""

@@ -37,7 +37,7 @@ from methods.formats.format import Format
 from methods.hashed_layers import HashedLinear, RandomEdges, RandomFactor, StoredLinear
 from methods.hashing import derived_seed
 from methods.method import MethodConfig, Task, UnsuitableTask
-from methods.networks import seeded
+from methods.seeds import seeded
 from methods.training import cosine
 from methods.weights import require_weights
 

@@ -4,6 +4,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 MAX_SIZE = 2**31 - 1
+MAX_CHANNELS = 2**16
+"""Of zeros that a layer may add: they take memory without any bytes in the file."""
 
 
 @dataclass(frozen=True)
@@ -103,6 +105,9 @@ LAYER_KINDS: dict[str, LayerKind] = {
     "max-pooling": LayerKind(sizes=(*_POOL, _ROUNDING)),
     "average-pooling": LayerKind(sizes=(*_POOL, _ROUNDING)),
     "addition": LayerKind(inputs=(2, 64)),
+    "channel-padding": LayerKind(
+        sizes=(Size("before", 0, 0, MAX_CHANNELS), Size("after", 0, 0, MAX_CHANNELS))
+    ),
     "concatenation": LayerKind(sizes=(Size("dimension", 1, 1, 7),), inputs=(2, 64)),
     "convolution-1d": LayerKind(
         sizes=(

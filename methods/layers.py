@@ -172,6 +172,19 @@ class Addition(nn.Module):
         return total
 
 
+class ChannelPadding(nn.Module):
+    """Channels of zeros before and after those of the input."""
+
+    def __init__(self, before: int, after: int) -> None:
+        super().__init__()
+        self.channels = (before, after)
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        if x.dim() < 2:
+            raise UserError(f"the layer takes (batch, channels, ...), not {tuple(x.shape)}")
+        return functional.pad(x, (0, 0) * (x.dim() - 2) + self.channels)
+
+
 class Concatenation(nn.Module):
     """Its inputs side by side along one dimension."""
 
@@ -208,6 +221,7 @@ BUILDERS: dict[str, Builder] = {
     "max-pooling": lambda sizes, formats: Pooling(sizes, average=False),
     "average-pooling": lambda sizes, formats: Pooling(sizes, average=True),
     "addition": lambda sizes, formats: Addition(),
+    "channel-padding": lambda sizes, formats: ChannelPadding(sizes["before"], sizes["after"]),
     "concatenation": lambda sizes, formats: Concatenation(sizes["dimension"]),
     "convolution-1d": lambda sizes, formats: CompressedConvolution1d(
         formats["weight"], formats.get("bias"), sizes

@@ -7,6 +7,9 @@ from collections.abc import Callable, Mapping, Sequence
 import torch
 from torch import nn
 
+from methods.residual_networks import resnet_8, resnet_14, resnet_20
+from methods.seeds import seeded
+
 LENET_300_100_PARAMETERS = 266_610
 """Deep Compression, section 5.1: 266,200 weights and 410 biases."""
 LENET_5_PARAMETERS = 431_080
@@ -21,11 +24,6 @@ CONVNET_64_64_PARAMETERS = 114_378
 """Two convolutions of 64 filters of 5x5, each pooled, then 1024-10: 1,664 + 102,464 + 10,250."""
 LSTM_100_PARAMETERS = 46_509
 """Four gates of 100 units with 12 inputs and two biases each, and 100 to 9 with biases."""
-
-
-def seeded(seed: int) -> torch.Generator:
-    """A CPU generator: the one source of randomness of whoever holds it."""
-    return torch.Generator().manual_seed(seed)
 
 
 def _initialise(network: nn.Sequential, generator: torch.Generator) -> nn.Sequential:
@@ -232,6 +230,9 @@ NETWORKS: dict[str, Callable[[int], nn.Sequential]] = {
     "mlp-500-500": mlp_500_500,
     "convnet-64-64": convnet_64_64,
     "lstm-100": lstm_100,
+    "resnet-8": resnet_8,
+    "resnet-14": resnet_14,
+    "resnet-20": resnet_20,
 }
 """Untrained networks by name, from a seed."""
 

@@ -10,7 +10,7 @@ The paper does not say how k-means starts. Here it is k-means++ (Arthur, Vassilv
 import torch
 
 from methods.formats.product_quantized import ProductQuantized, codes_shape, subspace_count
-from methods.networks import seeded
+from methods.seeds import seeded
 
 DISTANCES = 2**22
 """At most about so many distances are held at a time."""

@@ -117,7 +117,7 @@ class ClassificationTask:
         modules = list(network.modules())
         # A forward of the user's own may call view(), which needs the usual memory format.
         if any(isinstance(module, nn.Conv2d) for module in modules) and all(
-            type(module).__module__.startswith("torch.nn.") for module in modules
+            type(module).__module__.startswith(("torch.nn.", "methods.")) for module in modules
         ):
             network.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
         trainable = [one for one in network.parameters() if one.requires_grad]

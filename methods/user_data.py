@@ -12,8 +12,8 @@ from numpy.typing import ArrayLike
 from torch import nn
 
 from methods.method import Batch, UnsuitableTask
-from methods.networks import seeded
 from methods.regular_file import open_regular
+from methods.seeds import seeded
 from methods.training import ERROR, ClassificationTask
 from registry.errors import UserError
 

@@ -20,7 +20,7 @@ from methods.eie.machine import Machine
 from methods.eie.networks import CodedNetwork, MachineLayer, NetworkOnMachine, coded_network
 from methods.eie.report import LayerRun, counters, layer_json, machine_json, total, total_energy
 from methods.eie.request import Request, run_layer
-from methods.networks import seeded
+from methods.seeds import seeded
 from methods.user_data import read_data, try_out
 from registry.errors import UserError
 

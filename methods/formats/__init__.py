@@ -17,6 +17,8 @@ _PLACES = {
     "fixed-factor": ("methods.formats.fixed_factor", "FixedFactor"),
     "low-rank": ("methods.formats.low_rank", "LowRank"),
     "hashed": ("methods.formats.hashed", "Hashed"),
+    "ternary": ("methods.formats.ternary", "Ternary"),
+    "power-of-two": ("methods.formats.power_of_two", "PowerOfTwo"),
 }
 
 

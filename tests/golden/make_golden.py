@@ -28,6 +28,7 @@ from methods.formats.low_rank import LowRank
 from methods.formats.product_quantized import ProductQuantized, codes_shape, subspace_count
 from methods.formats.sparse import Sparse, ValueDtype
 from methods.formats.sparse_codebook import CodebookDtype, SparseCodebook
+from methods.formats.ternary import Ternary
 from methods.formats.uniform import WIDTHS, Granularity, Uniform, scale_count
 from methods.prediction.dictionaries import Dictionary
 
@@ -453,6 +454,36 @@ def hashed() -> Compressed:
     return Compressed(held)
 
 
+def ternary() -> Compressed:
+    """Matrices and filters in each coding, whole and cut bytes, one side alone, and nothing."""
+    signs = octets("ternary", 240) % 3 - 1
+    rare = np.where(octets("rare", 2000) < 12, octets("rare signs", 2000) % 2 * 2 - 1, 0)
+    held: dict[str, Format] = {
+        "two-bit": Ternary((12, 20), signs, 0.25, 0.75),
+        "five-trits": Ternary((6, 40), signs, 0.25, 0.75, coding="five-trits"),
+        "entropy": Ternary((40, 50), rare, 1e-3, 3.0, coding="entropy"),
+        "fields": Ternary((3, 5), signs[:15], 1.0, 1.0, coding="entropy"),
+        "filters": Ternary((4, 2, 3, 3), signs[:72], 0.5, 0.0),
+        "cut": Ternary((7,), signs[:7], 2.0, 1e-30, coding="five-trits"),
+        "positive.alone": Ternary((3, 3), np.ones(9, np.int8), 0.125, 0.0),
+        "no.rows": Ternary((0, 5), np.empty(0, np.int8), 1.0, 1.0),
+        "nothing.coded": Ternary((0, 5), np.empty(0, np.int8), 1.0, 1.0, coding="entropy"),
+    }
+    return Compressed(held)
+
+
+def residual() -> Compressed:
+    """A shortcut past a convolution, with channels of zeros around it."""
+    held: dict[str, Format] = {"conv.weight": Dense(values("residual", 5, 2, 1, 1))}
+    layers = (
+        LayerEntry("relu", "relu"),
+        LayerEntry("convolution", "conv", {}, (), {"weight": 0}),
+        LayerEntry("channel-padding", "pad", {"before": 1, "after": 2}, (0,)),
+        LayerEntry("addition", "sum", {}, (1, 2)),
+    )
+    return Compressed(held, layers)
+
+
 RECIPES: dict[str, Callable[[], Compressed]] = {
     "floats": floats,
     "integers": integers,
@@ -474,6 +505,8 @@ RECIPES: dict[str, Callable[[], Compressed]] = {
     "fixed-factors": fixed_factors,
     "low-rank": low_rank,
     "hashed": hashed,
+    "ternary": ternary,
+    "residual": residual,
 }
 
 

@@ -19,8 +19,8 @@ from methods.deep_compression import (
 from methods.formats.codebook_dense import CodebookDense
 from methods.formats.sparse_codebook import SparseCodebook
 from methods.method import UnsuitableTask
-from methods.networks import seeded
 from methods.prune_and_share import Codebook, prune, share, summed_gradient, train_codebooks
+from methods.seeds import seeded
 from methods.training import ClassificationTask
 from methods.user_data import DatalessTask
 

@@ -7,13 +7,13 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from methods.formats.product_quantized import ProductQuantized
-from methods.networks import seeded
 from methods.product_quantization import (
     kmeans_by_subspace,
     lloyd,
     product_quantize,
     subspace_vectors,
 )
+from methods.seeds import seeded
 
 
 def squared_error(weight: torch.Tensor, held: ProductQuantized) -> float:

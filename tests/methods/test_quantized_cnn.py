@@ -15,8 +15,9 @@ from methods.formats.dense import Dense
 from methods.formats.product_quantized import ProductQuantized
 from methods.layer_responses import run_once, sample
 from methods.method import UnsuitableTask
-from methods.networks import NETWORKS, seeded
+from methods.networks import NETWORKS
 from methods.quantized_cnn import QuantizedCnn, QuantizedCnnConfig, settings_for
+from methods.seeds import seeded
 from methods.training import ClassificationTask, cosine
 from methods.user_data import DatalessTask
 from methods.weights import find_weights

@@ -10,9 +10,9 @@ from torch import nn
 from torch.nn import functional
 
 from methods.layer_responses import response_moments
-from methods.networks import seeded
 from methods.product_quantization import product_quantize
 from methods.response_correction import Correction, Moments, as_columns, normal_matrix, unfolded
+from methods.seeds import seeded
 
 
 def linear(inputs=10, outputs=30, rows=200, width=4, codewords=6, seed=0):

@@ -7,8 +7,9 @@ import torch
 from torch import nn
 
 from methods.method import UnsuitableTask
-from methods.networks import LENET_5_PARAMETERS, lenet_5, seeded
+from methods.networks import LENET_5_PARAMETERS, lenet_5
 from methods.prune import frozen
+from methods.seeds import seeded
 from methods.training import ClassificationTask, frozen_layers
 
 ROWS = 40

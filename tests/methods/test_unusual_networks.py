@@ -9,7 +9,7 @@ from methods.compressed import Compressed
 from methods.formats.codebook_dense import CodebookDense
 from methods.formats.sparse import Sparse
 from methods.formats.sparse_codebook import SparseCodebook
-from methods.networks import seeded
+from methods.seeds import seeded
 from methods.weights import find_ties
 from registry.errors import UserError
 

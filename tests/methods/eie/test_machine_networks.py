@@ -12,7 +12,8 @@ from methods.compressed import Compressed
 from methods.eie.machine import Machine
 from methods.eie.networks import CodedNetwork, NetworkOnMachine, coded_network
 from methods.formats.sparse_codebook import SparseCodebook
-from methods.networks import LastStep, seeded, with_lengths
+from methods.networks import LastStep, with_lengths
+from methods.seeds import seeded
 from registry.errors import UserError
 
 SIGNED = Machine(pes=8, signed=True)
