@@ -72,8 +72,10 @@ def test_products_of_any_size(choose, path, shape, rows, bits, scale, seed):
         assert sums.tolist() == exact.tolist()
 
 
-@pytest.mark.parametrize(("bits", "inputs", "wide"), [(4, 2**18 - 1, False), (4, 2**18, True),
-                                                      (5, 1023, False), (5, 1024, True)])  # fmt: skip
+@pytest.mark.parametrize(
+    ("bits", "inputs", "wide"),
+    [(4, 2**18 - 1, False), (4, 2**18, True), (5, 1023, False), (5, 1024, True)],
+)
 def test_sums_take_64_bits_only_where_they_must(path, bits, inputs, wide):
     """The largest sum there can be is reached, on both sides of 2^31."""
     sign = 1 << (bits - 1)

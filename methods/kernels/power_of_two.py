@@ -1,0 +1,158 @@
+"""Products of weights that are powers of two: activations are shifted and added, not multiplied.
+
+Codes lie two a byte where they have four bits or fewer. Activations rounded to int8 are shifted
+left by a weight's exponent, above the least one that occurs, in 32 bits where all sums fit, else
+in 64; exponents too far apart for that are summed in several ranges. Float activations are
+multiplied by the exact powers.
+"""
+
+from functools import cached_property
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from methods.kernels.low_precision import LowPrecisionRows
+
+TOLERANCE = 5e-7
+"""Of each output's sum of magnitudes, with float activations."""
+HALF_BYTE = 4
+
+
+class PowerOfTwoRows(LowPrecisionRows):
+    """The run-time form of a matrix (outputs, inputs) of entries 0 and +-scale 2^e."""
+
+    def __init__(self, codes: NDArray[np.uint8], bits: int, least: int, scale: float = 1.0) -> None:
+        """Hold ``codes`` (outputs, inputs) of ``bits`` bits, as ``formats.power_of_two`` has them.
+
+        Code 0 is a weight of 0; else the highest bit is set for a negative weight and the others
+        are e - ``least`` + 1.
+
+        Raises:
+            ValueError: not a matrix of such codes, or 2^24 inputs or more.
+        """
+        sign = 1 << (bits - 1)
+        if codes.ndim != 2 or codes.dtype != np.uint8 or not 2 <= bits <= 8:
+            raise ValueError(f"{codes.dtype} of shape {codes.shape} is no matrix of codes")
+        if codes.size and (int(codes.max()) >= 2 * sign or bool((codes == sign).any())):
+            raise ValueError(f"a code is {sign}, which stands for no weight, or has no {bits} bits")
+        super().__init__(codes.shape[0], codes.shape[1])
+        self.codes = np.ascontiguousarray(codes)
+        self.bits, self.least, self.scale = bits, least, float(np.float32(scale))
+        places = self.codes & np.uint8(sign - 1)
+        used = places[places > 0]
+        self.low = int(used.min()) - 1 if used.size else 0
+        """The least exponent that occurs, above ``least``."""
+        self.span = int(used.max()) - self.low if used.size else 1
+        self.wide = (self.shape[1] << (6 + self.span)) >= 1 << 31
+        """Whether the sums of shifted activations need 64 bits."""
+
+    def integer_product(self, x: torch.Tensor) -> torch.Tensor:
+        """Exact sums of ``x`` (n, inputs) int8 times +-2^(e - least): (n, outputs).
+
+        int32 where all sums fit, int64 elsewhere; here ``least`` is the least exponent that occurs,
+        ``self.least + self.low``.
+
+        Raises:
+            ValueError: ``x`` is no int8 matrix with as many inputs, or 64 bits do not do.
+        """
+        whole = self._as_bytes(x)
+        if len(self._ranges) > 1:
+            raise ValueError(f"{self.span} exponents are too far apart for sums of 64 bits")
+        return self._sums(whole, *self._ranges[0])
+
+    @property
+    def bytes_read(self) -> int:
+        return self._packed.nbytes if self._compiled else 4 * self.codes.size
+
+    @cached_property
+    def _ranges(self) -> list[tuple[int, int]]:
+        """First exponent, above ``least``, and count of those whose sums fit 64 bits together."""
+        most = 63 - 7 - max(1, self.shape[1]).bit_length()
+        ends = range(self.low, self.low + self.span, most)
+        return [(first, min(most, self.low + self.span - first)) for first in ends]
+
+    @property
+    def _by_halves(self) -> bool:
+        return self.bits <= HALF_BYTE
+
+    @property
+    def _sign(self) -> int:
+        return 1 << (self.bits - 1)
+
+    @cached_property
+    def _packed(self) -> NDArray[np.uint8]:
+        if not self._by_halves:
+            return self.codes
+        filled = np.pad(self.codes, ((0, 0), (0, self.shape[1] % 2)))
+        low, high = np.split(filled, 2, axis=1)
+        return np.ascontiguousarray(low | high << np.uint8(4))
+
+    @property
+    def _inputs(self) -> int:
+        """With the one that fills up the last byte."""
+        return self.shape[1] + (self.shape[1] % 2 if self._by_halves else 0)
+
+    def _values(self) -> NDArray[np.float32]:
+        places = (self.codes & np.uint8(self._sign - 1)).astype(np.int32)
+        values = np.ldexp(np.float32(self.scale), places - 1 + self.least)
+        signed = np.where(self.codes >= self._sign, -values, values)
+        return np.where(places > 0, signed, np.float32(0)).astype(np.float32)
+
+    def _sums(self, whole: torch.Tensor, first: int, count: int) -> torch.Tensor:
+        """Of ``count`` exponents from ``first`` on, relative to ``first``."""
+        kind = np.int64 if self.wide else np.int32
+        if self._compiled and whole.device.type == "cpu":
+            found: NDArray[Any] = np.zeros((len(whole), self.shape[0]), kind)
+            if found.size and self.shape[1]:
+                self._sum_compiled(self._filled(whole.numpy()), first, count, found)
+            return torch.from_numpy(found)
+        places = (self.codes & np.uint8(self._sign - 1)).astype(np.int64) - 1 - first
+        counts = (places >= 0) & (places < count)
+        powers = np.left_shift(np.int64(1), np.where(counts, places, 0)) * counts
+        signed = torch.from_numpy(np.where(self.codes >= self._sign, -powers, powers))
+        sums = whole.to(torch.int64) @ signed.T.to(whole.device)
+        return sums if self.wide else sums.to(torch.int32)
+
+    def _sum_compiled(
+        self, whole: NDArray[np.int8], first: int, count: int, out: NDArray[Any]
+    ) -> None:
+        from methods.kernels import power_of_two_loops
+
+        power_of_two_loops.integers(
+            self._packed, self._by_halves, self._sign, first, count, whole, out
+        )
+
+    def _filled(self, rows: NDArray[Any]) -> NDArray[Any]:
+        if rows.shape[1] == self._inputs:
+            return np.ascontiguousarray(rows)
+        return np.pad(rows, ((0, 0), (0, self._inputs - rows.shape[1])))
+
+    def _float_compiled(self, rows: torch.Tensor) -> torch.Tensor:
+        from methods.kernels import power_of_two_loops
+
+        out = np.empty((rows.shape[0], self.shape[0]), np.float32)
+        power_of_two_loops.floats(
+            self._packed, self._by_halves, self._sign, self.least, np.float32(self.scale),
+            self._filled(rows.numpy()), out,
+        )  # fmt: skip
+        return torch.from_numpy(out)
+
+    def _int8_compiled(self, address: int, count: int) -> NDArray[np.float32]:
+        from methods.kernels import power_of_two_loops
+
+        whole, scales = np.zeros((count, self._inputs), np.int8), np.empty(count)
+        power_of_two_loops.round_rows(address, self.shape[1], whole, scales)
+        sums = np.empty((count, self.shape[0]), np.int64 if self.wide else np.int32)
+        total: NDArray[Any] = np.zeros(sums.shape)
+        for first, width in self._ranges:
+            self._sum_compiled(whole, first, width, sums)
+            total += np.ldexp(sums.astype(np.float64), first + self.least)
+        return (total * (scales[:, None] * self.scale)).astype(np.float32)
+
+    def _int8_torch(self, whole: torch.Tensor, scales: torch.Tensor) -> torch.Tensor:
+        total = torch.zeros(len(whole), self.shape[0], dtype=torch.float64, device=whole.device)
+        for first, count in self._ranges:
+            total += self._sums(whole, first, count).double() * 2.0 ** (first + self.least)
+        return (total * (scales * self.scale)).float()

@@ -1,0 +1,141 @@
+"""The compiled products of weights that are powers of two: imported only where numba is installed.
+
+Plain loops that LLVM makes vectors of, over one output's weights at a time. A module of its own,
+so that what the loops call is global: numba keeps compiled code in its cache only then.
+"""
+
+from typing import Any
+
+import numba
+import numpy as np
+
+from methods.kernels.activation_loops import round_row, rows_at
+
+AT_ONCE = 512
+"""Inputs whose products are added up in float32 before their sum goes into one of float64."""
+EXPONENT, BIAS = 23, 127
+"""Of float32: where its exponent's bits are, and what is added to it there."""
+
+
+def _unpack_row(row: Any, by_halves: bool, codes: Any) -> None:
+    """One output's codes: a byte each, or two a byte, the first half's in the low bits."""
+    if by_halves:
+        half = row.size
+        for j in range(half):
+            codes[j] = row[j] & np.uint8(15)
+            codes[half + j] = row[j] >> np.uint8(4)
+    else:
+        codes[:] = row
+
+
+def _shift_row(codes: Any, sign: int, low: int, width: int, shifts: Any, flips: Any) -> None:
+    """Of each code how far to shift, and -1 where to negate; -1 to shift where it counts nothing.
+
+    ``sign`` is the sign's bit of a code; only exponents from ``low`` on, ``width`` of them, count.
+    """
+    for j in range(codes.size):
+        place = np.int32(codes[j] & np.uint8(sign - 1)) - 1 - low
+        counts = np.uint32(place) < np.uint32(width)
+        shifts[j] = place if counts else -1
+        flips[j] = -1 if codes[j] >= sign else 0
+
+
+unpack_row: Any = numba.njit(nogil=True, cache=True)(_unpack_row)
+shift_row: Any = numba.njit(nogil=True, cache=True)(_shift_row)
+
+
+def _sum_32(x: Any, shifts: Any, flips: Any) -> Any:
+    """Of activations shifted left and negated as ``_shift_row`` says."""
+    total = np.int32(0)
+    for j in range(x.size):
+        value = np.int32(np.int32(x[j]) << np.int32(shifts[j] & 31))
+        value = np.int32((value ^ flips[j]) - flips[j])
+        total = np.int32(total + (value if shifts[j] >= 0 else np.int32(0)))
+    return total
+
+
+def _sum_64(x: Any, shifts: Any, flips: Any) -> Any:
+    total = np.int64(0)
+    for j in range(x.size):
+        value = np.int64(x[j]) << np.int64(shifts[j] & 63)
+        value = (value ^ np.int64(flips[j])) - np.int64(flips[j])
+        total += value if shifts[j] >= 0 else np.int64(0)
+    return total
+
+
+sum_32: Any = numba.njit(nogil=True, cache=True)(_sum_32)
+sum_64: Any = numba.njit(nogil=True, cache=True)(_sum_64)
+
+
+def _integers(
+    packed: Any, by_halves: bool, sign: int, low: int, width: int, x: Any, out: Any
+) -> None:
+    """``x`` (rows, inputs), filled up as the codes are, to ``out`` (rows, outputs) int32 or int64.
+
+    Args:
+        packed: (outputs, bytes) uint8.
+        x: int8.
+    """
+    inputs = x.shape[1]
+    codes = np.empty(inputs, np.uint8)
+    shifts, flips = np.empty(inputs, np.int32), np.empty(inputs, np.int32)
+    for o in range(packed.shape[0]):
+        unpack_row(packed[o], by_halves, codes)
+        shift_row(codes, sign, low, width, shifts, flips)
+        for row in range(x.shape[0]):
+            if out.itemsize == 4:
+                out[row, o] = sum_32(x[row], shifts, flips)
+            else:
+                out[row, o] = sum_64(x[row], shifts, flips)
+
+
+def _round_rows(address: int, inputs: int, whole: Any, scales: Any) -> None:
+    """Rows of float32 at ``address``, rounded into ``whole`` (rows, inputs or more) int8."""
+    x = rows_at(address, whole.shape[0], inputs)
+    for row in range(whole.shape[0]):
+        scales[row] = round_row(x[row], whole[row])
+
+
+def _value_row(codes: Any, sign: int, least: int, scale: Any, values: Any) -> None:
+    """The weights of one output, by the bits of float32."""
+    bits = values.view(np.int32)
+    for j in range(codes.size):
+        place = np.int32(codes[j] & np.uint8(sign - 1))
+        word = np.int32((place - 1 + least + BIAS) << EXPONENT)
+        bits[j] = word if place else np.int32(0)
+    for j in range(codes.size):
+        value = values[j] * scale
+        values[j] = -value if codes[j] >= sign else value
+
+
+def _dot(x: Any, values: Any) -> Any:
+    total = np.float32(0)
+    for j in range(x.size):
+        total += x[j] * values[j]
+    return total
+
+
+value_row: Any = numba.njit(nogil=True, cache=True)(_value_row)
+# Sums in any order, so that they may be made by vectors; values that are not finite stay so.
+dot: Any = numba.njit(nogil=True, cache=True, fastmath={"reassoc", "contract"})(_dot)
+
+
+def _floats(
+    packed: Any, by_halves: bool, sign: int, least: int, scale: Any, x: Any, out: Any
+) -> None:
+    """``x`` (rows, inputs), filled up as the codes are, to ``out`` (rows, outputs), float32."""
+    inputs = x.shape[1]
+    codes, values = np.empty(inputs, np.uint8), np.empty(inputs, np.float32)
+    for o in range(packed.shape[0]):
+        unpack_row(packed[o], by_halves, codes)
+        value_row(codes, sign, least, scale, values)
+        for row in range(x.shape[0]):
+            total = 0.0
+            for start in range(0, inputs, AT_ONCE):
+                total += dot(x[row, start : start + AT_ONCE], values[start : start + AT_ONCE])
+            out[row, o] = np.float32(total)
+
+
+integers: Any = numba.njit(nogil=True, cache=True)(_integers)
+round_rows: Any = numba.njit(nogil=True, cache=True)(_round_rows)
+floats: Any = numba.njit(nogil=True, cache=True)(_floats)
