@@ -25,6 +25,8 @@ from methods.formats.fixed_factor import FixedFactor
 from methods.formats.format import Format
 from methods.formats.hashed import Hashed
 from methods.formats.low_rank import LowRank
+from methods.formats.power_of_two import WIDTHS as POWER_WIDTHS
+from methods.formats.power_of_two import PowerOfTwo
 from methods.formats.product_quantized import ProductQuantized, codes_shape, subspace_count
 from methods.formats.sparse import Sparse, ValueDtype
 from methods.formats.sparse_codebook import CodebookDtype, SparseCodebook
@@ -484,6 +486,30 @@ def residual() -> Compressed:
     return Compressed(held, layers)
 
 
+def power(seed: str, shape: tuple[int, ...], bits: int, least: int, scale: float) -> PowerOfTwo:
+    """Codes that depend on ``seed``; the one that stands for no weight becomes 0."""
+    codes = octets(seed, int(np.prod(shape, dtype=np.int64))) >> (8 - bits)
+    codes[codes == 1 << (bits - 1)] = 0
+    return PowerOfTwo(shape, codes, bits=bits, least=least, scale=scale)
+
+
+def powers_of_two() -> Compressed:
+    """Each width of a code, scales, filters, both ends of the exponents, and nothing."""
+    held: dict[str, Format] = {
+        f"bits{bits}.weight": power(f"power{bits}", (6, 11), bits, -2 * bits, 1.0)
+        for bits in POWER_WIDTHS
+    }
+    held |= {
+        "scaled.weight": power("scaled", (6, 11), 4, -5, 0.75),
+        "filters": power("power filters", (4, 3, 2, 2), 5, -9, 1.5),
+        "least": power("power least", (3, 7), 8, -126, 1.0),
+        "largest": power("power largest", (3, 7), 3, 125, 1.0),
+        "rounded.weight": PowerOfTwo.from_tensor(values("power rounded", 5, 9), 4),
+        "no.rows": power("power none", (0, 4), 4, 0, 1.0),
+    }
+    return Compressed(held)
+
+
 RECIPES: dict[str, Callable[[], Compressed]] = {
     "floats": floats,
     "integers": integers,
@@ -507,6 +533,7 @@ RECIPES: dict[str, Callable[[], Compressed]] = {
     "hashed": hashed,
     "ternary": ternary,
     "residual": residual,
+    "powers-of-two": powers_of_two,
 }
 
 
