@@ -6,7 +6,7 @@ from typing import Literal, get_args
 
 Unit = Literal[
     "fraction", "percent", "percentage_points",
-    "ratio", "count", "thousands", "millions", "billions",
+    "ratio", "number", "count", "thousands", "millions", "billions",
     "bits", "bits_per_weight", "bits_per_character",
     "bytes", "kilobytes", "megabytes",
     "seconds", "milliseconds", "microseconds", "cycles",
@@ -34,7 +34,7 @@ _SCALES: dict[Unit, tuple[Unit, str]] = {
 }
 
 SYMBOLS: dict[Unit, str] = {
-    "fraction": "", "percent": "%", "percentage_points": "points", "ratio": "×", "count": "",
+    "fraction": "", "percent": "%", "percentage_points": "points", "ratio": "×", "number": "", "count": "",
     "thousands": "K", "millions": "M", "billions": "G", "bits": "bit", "bits_per_weight": "bit",
     "bits_per_character": "bit/char", "bytes": "B", "kilobytes": "kB", "megabytes": "MB",
     "seconds": "s", "milliseconds": "ms", "microseconds": "µs", "cycles": "cycles",
