@@ -4,7 +4,6 @@ The matrices are given: encoding, and the layout that the loops want, are outsid
 Before anything is timed, the loops must agree with the model in every counter and output.
 """
 
-import math
 import statistics
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -16,12 +15,12 @@ from numpy.typing import NDArray
 from benchmarks.eie_cycle_loop import LoopInput, compiled_loops, run_loop, run_timing_loop
 from benchmarks.eie_layers import LAYERS, drawn, layer_named
 from benchmarks.provenance import cpu_model
-from benchmarks.timing import alternate, median_ratio
+from benchmarks.speed_rows import Function, SpeedRow, named, seconds_per_call, summary
+from benchmarks.timing import median_ratio
 from methods.eie.encode import EncodedLayer, encode
 from methods.eie.machine import Machine, broadcast_columns, simulate_with_outputs
 from methods.eie.timing import cycles_of, positions_of
 from methods.kernels.choice import chosen_path
-from registry.errors import UserError
 
 TIMING = "numba cycle loop, timing alone"
 PRODUCTS = "numba cycle loop, products and counters"
@@ -35,11 +34,8 @@ ROUNDS = 15
 SEED = 0
 BLOCK_SECONDS = 0.01
 """A function that takes less is called again and again for about so long, and its mean taken."""
-MOST_CALLS = 400
 BOUND_US = 5_000.0
 """For the cycles of all nine layers together, on one core."""
-
-Function = Callable[[], object]
 
 
 @dataclass(frozen=True, eq=False)
@@ -53,24 +49,6 @@ class SpeedCase:
 
 
 @dataclass(frozen=True)
-class SpeedRow:
-    """A case against a peer; times are medians of a call, in microseconds."""
-
-    case: str
-    peer: str
-    ours_us: float
-    peer_us: float
-    low: float | None
-    """95 % interval of the ratio over rounds."""
-    high: float | None
-
-    @property
-    def ratio(self) -> float:
-        """Above 1 we win."""
-        return self.peer_us / self.ours_us
-
-
-@dataclass(frozen=True)
 class SpeedReport:
     """All rows of a run."""
 
@@ -80,14 +58,7 @@ class SpeedReport:
     @property
     def summary(self) -> dict[str, dict[str, float]]:
         """Of each peer, the geometric mean and the least of its ratios."""
-        return {
-            peer: {
-                "geometric_mean": statistics.geometric_mean(ratios),
-                "least": min(ratios),
-            }
-            for peer in PEERS
-            if (ratios := [row.ratio for row in self.rows if row.peer == peer])
-        }
+        return summary(self.rows, PEERS)
 
     @property
     def timing_us(self) -> float:
@@ -101,14 +72,7 @@ class SpeedReport:
     def as_json(self) -> dict[str, Any]:
         """The document of ``netcompress bench eie --json``."""
         return {
-            "results": [
-                {
-                    "case": row.case, "peer": row.peer, "ours_us": row.ours_us,
-                    "peer_us": row.peer_us, "ratio": row.ratio, "low": row.low, "high": row.high,
-                    "threads": 1, "cache": "warm",
-                }
-                for row in self.rows
-            ],
+            "results": [row.as_json() for row in self.rows],
             "summary": self.summary,
             "timing_us": self.timing_us,
             "timing_bound_us": BOUND_US,
@@ -138,11 +102,7 @@ def chosen_peers(names: Sequence[str]) -> tuple[str, ...]:
     Raises:
         UserError: a name is of no peer.
     """
-    for name in names:
-        if not any(name in peer for peer in PEERS):
-            known = "; ".join(PEERS)
-            raise UserError(f"no peer has {name!r} in its name; they are: {known}")
-    return tuple(peer for peer in PEERS if not names or any(name in peer for name in names))
+    return named(names, PEERS, "peer")
 
 
 def measure(
@@ -170,10 +130,8 @@ def _rows(case: SpeedCase, peers: Sequence[str], rounds: int) -> Iterator[SpeedR
     wanted = {f"ours, {peer}": ours[peer] for peer in peers} | {p: loops[p] for p in peers}
     # What does the same is timed once for both of its rows.
     distinct = {id(function): function for function in wanted.values()}
-    calls = {str(key): _calls(function) for key, function in distinct.items()}
-    blocks = {str(key): _block(function, calls[str(key)]) for key, function in distinct.items()}
-    seconds = alternate(blocks, rounds)
-    per_call = {key: [s / calls[key] for s in found] for key, found in seconds.items()}
+    functions = {str(key): function for key, function in distinct.items()}
+    per_call = seconds_per_call(functions, rounds, BLOCK_SECONDS)
     for peer in peers:
         mine, theirs = (per_call[str(id(f))] for f in (ours[peer], loops[peer]))
         ratio = median_ratio(theirs, mine)
@@ -217,17 +175,3 @@ def _functions(case: SpeedCase) -> tuple[dict[str, Function], dict[str, Function
         {TIMING: timing, PRODUCTS: products, TIMING_ONLY: timing},
         {TIMING: loop, PRODUCTS: loop, TIMING_ONLY: timing_loop},
     )
-
-
-def _calls(function: Function) -> int:
-    """How often to call it in a row; the first call, which may compile, is not looked at."""
-    seconds = min(alternate({"it": function}, 3)["it"])
-    return min(MOST_CALLS, max(1, math.ceil(BLOCK_SECONDS / max(seconds, 1e-9))))
-
-
-def _block(function: Function, calls: int) -> Function:
-    def run() -> None:
-        for _ in range(calls):
-            function()
-
-    return run

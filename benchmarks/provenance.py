@@ -19,6 +19,8 @@ ROOT = Path(__file__).resolve().parents[1]
 """The folder that holds our packages: a checkout, or a site-packages folder."""
 
 PACKAGES = ("torch", "numpy", "pydantic", "numba", "netcompress")
+CACHES = Path("/sys/devices/system/cpu/cpu0/cache")
+"""Where Linux tells the sizes, such as ``32768K``."""
 GENERATED = ("benchmarks/results", "README.md", "SURVEY.md", "CLAIMS.md")
 """What our own commands write: it does not make a checkout count as dirty."""
 
@@ -132,6 +134,12 @@ def package_versions() -> dict[str, str]:
 
 
 @cache
+def largest_cache_bytes() -> int:
+    """Of the processor's caches; 0 where it is not known."""
+    sizes = [path.read_text().strip() for path in CACHES.glob("index*/size")]
+    return max((1024 * int(size[:-1]) for size in sizes if size.endswith("K")), default=0)
+
+
 def cpu_model() -> str:
     """The processor's name as the system gives it."""
     try:

@@ -8,7 +8,6 @@ that our formats run on, and torch's own compressed rows with int32 indices besi
 import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from pathlib import Path
 from typing import ClassVar
 
 import numpy as np
@@ -17,6 +16,7 @@ from numpy.typing import NDArray
 
 from benchmarks.benchmark import Context, Measurement, Outcome, Scale
 from benchmarks.imagenet_networks import NETWORKS
+from benchmarks.provenance import largest_cache_bytes
 from benchmarks.timing import alternate, median_ratio
 from methods.kernels.choice import chosen_path
 from methods.kernels.sparse import SparseRows
@@ -29,8 +29,6 @@ ROUNDS: Mapping[Scale, Mapping[int, int]] = {"full": {1: 101, 64: 15}, "quick": 
 TOLERANCE = 1e-5
 """Of the largest output: between two orders of summation in float32."""
 ROWS_AT_ONCE = 256
-CACHES = Path("/sys/devices/system/cpu/cpu0/cache")
-"""Where Linux tells the sizes, such as ``32768K``."""
 
 Product = Callable[[], torch.Tensor]
 
@@ -184,6 +182,5 @@ def _geometric_mean(ratios: Sequence[Measurement]) -> Measurement:
 
 def _cache_words() -> str:
     """The size of the largest cache, which the weights of most of these layers exceed."""
-    sizes = [path.read_text().strip() for path in CACHES.glob("index*/size")]
-    largest = max((int(size[:-1]) for size in sizes if size.endswith("K")), default=0)
-    return f"largest cache {largest / 1024:.0f} MiB" if largest else "caches not known"
+    largest = largest_cache_bytes()
+    return f"largest cache {largest / 2**20:.0f} MiB" if largest else "caches not known"

@@ -4,12 +4,15 @@ The run-time form of ``lookup.LookupLinear`` where all subspaces have the same c
 combinations of the values.
 """
 
+import copy
+from typing import Self
+
 import numpy as np
 import torch
 from numpy.typing import NDArray
 
 from methods.kernels.lookup import LookupLinear, uses_avx512
-from methods.kernels.packing import LOOKUPS, digit_book, digit_codes, lookup_words
+from methods.kernels.packing import LOOKUPS, aligned, digit_book, digit_codes, lookup_words
 
 _ENTRIES = 32
 _WIDTHS = {2: (5, 6), 3: (3, 4)}
@@ -34,6 +37,21 @@ class FewValues:
         columns = np.zeros((LOOKUPS, self.width, _ENTRIES), np.float32)
         columns[:, :, : len(book)] = book.T
         self._books = columns.reshape(-1)
+
+    def with_own_layout(self) -> Self:
+        """The same weights elsewhere in memory."""
+        other = copy.copy(self)
+        if self._loop is None:
+            other._words = aligned(self._words).reshape(self._words.shape)
+        else:
+            codes = self._loop.codes.copy()
+            other._loop = LookupLinear(codes, self._loop.codebooks, self.shape[1])
+        return other
+
+    @property
+    def bytes_read(self) -> int:
+        """What a product reads of the weights."""
+        return self._words.nbytes if self._loop is None else self._loop.codes.nbytes
 
     def product(self, rows: torch.Tensor) -> torch.Tensor:
         """``rows`` (n, inputs) float32 on the CPU times the weights: (n, outputs), float32."""

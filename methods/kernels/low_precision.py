@@ -5,10 +5,11 @@ and torch alone. A path is chosen when the weights are given, as each has its ow
 tensors on other devices than the CPU are always multiplied by torch.
 """
 
+import copy
 import math
 from abc import ABC, abstractmethod
 from functools import cache
-from typing import Literal
+from typing import Any, Literal, Self
 
 import numpy as np
 import torch
@@ -18,6 +19,7 @@ from torch.nn import functional
 from methods.kernels.activations import rounded
 from methods.kernels.choice import chosen_path
 from methods.kernels.lookup import uses_avx512
+from methods.kernels.packing import aligned
 
 Path = Literal["avx512-vnni", "avx512", "loops", "torch"]
 MAX_INPUTS = 2**24 - 1
@@ -95,6 +97,19 @@ class LowPrecisionRows(ABC):
         else:
             out = self._int8_torch(*rounded(rows))
         return self._shaped(x, out)
+
+    def with_own_layout(self) -> Self:
+        """The same weights elsewhere in memory, as the compiled products read them.
+
+        For timing from cold caches; what no product has asked for yet is made when one does.
+        """
+        other = copy.copy(self)
+        if "_packed" in vars(self):
+            packed: NDArray[Any] = vars(self)["_packed"]
+            vars(other)["_packed"] = aligned(packed).reshape(packed.shape)
+        if "_few_values" in vars(self):
+            vars(other)["_few_values"] = vars(self)["_few_values"].with_own_layout()
+        return other
 
     @property
     @abstractmethod

@@ -1,5 +1,7 @@
 """Run-time layouts of weights that need a bit or two: what the compiled loops read."""
 
+from typing import TypeVar
+
 import numpy as np
 from numpy.typing import NDArray
 
@@ -11,13 +13,14 @@ LOOKUP_OUTPUTS = 16
 LOOKUPS = 6
 """Codes of five bits in a word of 32."""
 _CACHE_LINE = 64
+_Value = TypeVar("_Value", bound=np.generic)
 
 
-def aligned(values: NDArray[np.generic]) -> NDArray[np.generic]:
+def aligned(values: NDArray[_Value]) -> NDArray[_Value]:
     """The same values, flat, from the start of a cache line on."""
     room = np.empty(values.nbytes + _CACHE_LINE, np.uint8)
     start = -room.ctypes.data % _CACHE_LINE
-    flat = room[start : start + values.nbytes].view(values.dtype)
+    flat: NDArray[_Value] = room[start : start + values.nbytes].view(values.dtype)
     flat[:] = values.reshape(-1)
     return flat
 
@@ -33,7 +36,7 @@ def set_words(sets: NDArray[np.bool_]) -> NDArray[np.uint16]:
         some = sets[:, j::SET_INPUTS].T
         words[: len(some), :outputs] |= some.astype(np.uint16) << np.uint16(j)
     blocks = words.reshape(len(words), -1, SET_OUTPUTS).transpose(1, 0, 2)
-    return aligned(np.ascontiguousarray(blocks)).view(np.uint16)
+    return aligned(blocks)
 
 
 def set_bytes(sets: NDArray[np.bool_]) -> NDArray[np.uint8]:
@@ -61,7 +64,7 @@ def code_bytes(codes: NDArray[np.uint8]) -> NDArray[np.uint8]:
     packed = np.zeros((*parts.shape[:2], *parts.shape[3:]), np.uint8)
     for f in range(4):
         packed |= parts[:, :, f] << np.uint8(2 * f)
-    return aligned(np.ascontiguousarray(packed.transpose(0, 3, 1, 2, 4))).view(np.uint8)
+    return aligned(packed.transpose(0, 3, 1, 2, 4))
 
 
 def lookup_words(codes: NDArray[np.uint8]) -> NDArray[np.uint32]:
@@ -72,7 +75,7 @@ def lookup_words(codes: NDArray[np.uint8]) -> NDArray[np.uint32]:
     words = np.zeros((len(filled) // LOOKUPS, filled.shape[1]), np.uint32)
     for s in range(LOOKUPS):
         words |= filled[s::LOOKUPS] << np.uint32(5 * s)
-    return aligned(words).view(np.uint32).reshape(words.shape)
+    return aligned(words).reshape(words.shape)
 
 
 def digit_codes(digits: NDArray[np.uint8], base: int, width: int) -> NDArray[np.uint8]:
