@@ -178,7 +178,7 @@ class MnistNarrowBinaryConnect(_BinaryConnect):
     revision: ClassVar[int] = 1
     plans: ClassVar[Mapping[Scale, Plan]] = {
         "full": Plan(
-            normalised_mlp_3x256, 200, 40, shifts=(1, 2, 3, 4, 6, 8), shift_epochs=10
+            normalised_mlp_3x256, 200, 30, shifts=(1, 2, 3, 4, 6), shift_epochs=10
         ),
         "quick": Plan(
             normalised_mlp_3x256, 200, 2, rows=4_000, validation_rows=1_000,
@@ -293,7 +293,9 @@ def told_plan(plan: Plan, base: FewMultiplicationsConfig) -> str:
     for one in plan.trainings():
         lengths.setdefault(one.config(base).train_epochs, []).append(one.name)
     words = "; ".join(
-        f"{epochs} epochs" + (f" of {', '.join(names)}" if len(lengths) > 1 else "")
+        f"{epochs} epoch"
+        + "s" * (epochs != 1)
+        + (f" of {', '.join(names)}" if len(lengths) > 1 else "")
         for epochs, names in lengths.items()
     )
     rows = "" if plan.rows is None else f", on the first {plan.rows:,} training images"

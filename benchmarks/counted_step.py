@@ -14,9 +14,9 @@ from torch import nn
 
 from benchmarks.multiplication_counter import MultiplicationCounter, WrittenOutNormalisation
 from methods.few_multiplications import squared_hinge
-from methods.networks import seeded
 from methods.normalised_networks import normalised_mlp
 from methods.sampled_layers import SampledLinear, Sampling, Weights, start_range
+from methods.seeds import seeded
 
 RATE = 0.3
 _SEED = 2016
