@@ -62,6 +62,10 @@ class BinaryRows(LowPrecisionRows):
     def bytes_read(self) -> int:
         return self._packed.nbytes if self._compiled else 4 * self.plus.size
 
+    @property
+    def float_bytes_read(self) -> int:
+        return self._few_values.bytes_read if self._compiled else 4 * self.plus.size
+
     @cached_property
     def _packed(self) -> NDArray[Any]:
         return set_bytes(self.plus) if self.path == "loops" else set_words(self.plus)

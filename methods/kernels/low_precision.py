@@ -116,6 +116,11 @@ class LowPrecisionRows(ABC):
     def bytes_read(self) -> int:
         """What a product of int8 activations on the CPU reads of the weights, on this path."""
 
+    @property
+    @abstractmethod
+    def float_bytes_read(self) -> int:
+        """The same of a product of float activations."""
+
     @abstractmethod
     def _values(self) -> NDArray[np.float32]:
         """The dense weights."""

@@ -66,6 +66,10 @@ class PowerOfTwoRows(LowPrecisionRows):
     def bytes_read(self) -> int:
         return self._packed.nbytes if self._compiled else 4 * self.codes.size
 
+    @property
+    def float_bytes_read(self) -> int:
+        return self.bytes_read
+
     @cached_property
     def _ranges(self) -> list[tuple[int, int]]:
         """First exponent, above ``least``, and count of those whose sums fit 64 bits together."""

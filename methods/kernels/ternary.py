@@ -79,6 +79,10 @@ class TernaryRows(LowPrecisionRows):
         return self._packed.nbytes if self._compiled else 4 * self.signs.size
 
     @property
+    def float_bytes_read(self) -> int:
+        return self._few_values.bytes_read if self._compiled else 4 * self.signs.size
+
+    @property
     def _by_codes(self) -> bool:
         return self.one_scale and self.path == "avx512-vnni"
 

@@ -52,3 +52,37 @@ def eie(
     print_table(HEADERS, report_rows(report), right="ours us,peer us,ratio,95 %")
     for line in report_lines(report):
         print_text(line)
+
+
+@bench_app.command("kernels")
+def kernels(
+    cases: Annotated[
+        list[str] | None,
+        typer.Option("--case", metavar="NAME", help="With this in its name, repeatable."),
+    ] = None,
+    peers: Annotated[
+        list[str] | None,
+        typer.Option("--peers", metavar="NAME", help="Only peers with this in their name."),
+    ] = None,
+    rounds: Annotated[
+        int, typer.Option(min=1, max=1000, help="In each, all take their turn.")
+    ] = 15,
+    threads: Annotated[int, typer.Option(min=1, max=1024, help="Of torch; ours have one.")] = 1,
+    as_json: JsonFlag = False,
+) -> None:
+    """Products of ternary, binary and power-of-two weights against torch's, one row at a time.
+
+    Example: netcompress bench kernels --case ternary-int8 --peers dense
+    """
+    from benchmarks.kernel_cases import CASES
+    from benchmarks.kernel_speed import chosen_cases, chosen_peers, measure
+    from benchmarks.kernel_speed_report import HEADERS, report_lines, report_rows
+
+    wanted = chosen_cases(cases or (), CASES)
+    report = measure(wanted, chosen_peers(peers or ()), rounds, threads, remark)
+    if as_json:
+        print_json(report.as_json())
+        return
+    print_table(HEADERS, report_rows(report), right="ours us,peer us,ratio,95 %")
+    for line in report_lines(report):
+        print_text(line)
