@@ -1,5 +1,7 @@
 """Networks trained in four ways on made-up images: written, read back and tested."""
 
+import io
+import tarfile
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -7,7 +9,13 @@ import numpy as np
 import pytest
 import torch
 
-from benchmarks import binary_connect, centred_images, hashed_training, several_files
+from benchmarks import (
+    binary_connect,
+    centred_images,
+    hashed_training,
+    several_files,
+    whitened_images,
+)
 from benchmarks.benchmark import Context, Measurement, Outcome
 from benchmarks.binary_connect import (
     COLUMNS,
@@ -22,7 +30,9 @@ from benchmarks.binary_connect import (
     file_name,
 )
 from benchmarks.centred_images import MARGIN, centred_test, centred_training
+from benchmarks.cifar_10 import ARCHIVE, RECORD_BYTES, TEST_FILE, TRAIN_FILES, cifar_split
 from benchmarks.job import configuration_of
+from benchmarks.job import plan as plan_of
 from benchmarks.several_files import report_on_folder
 from benchmarks.splits import ImageSplit
 from methods.compressed import Compressed
@@ -250,3 +260,64 @@ class TestCentredImages:
         assert tested.shape == (TEST, 1, 32, 32)
         inner = tested[:, :, MARGIN:-MARGIN, MARGIN:-MARGIN]
         assert float(tested.abs().sum()) == pytest.approx(float(inner.abs().sum()))
+
+
+def test_colour_images_run_from_an_archive_of_the_users_to_a_result(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A small archive of CIFAR-10's structure; whitening 3,072 pixels would take too long here."""
+    generator = np.random.default_rng(5)
+
+    def records() -> bytes:
+        table = generator.integers(0, 90, (40, RECORD_BYTES), dtype=np.uint8)
+        table[:, 0] = generator.integers(0, 10, 40)
+        images = table[:, 1:].reshape(40, 3, 32, 32)
+        for image, label in zip(images, table[:, 0], strict=True):
+            image[label % 3, :, 3 * label : 3 * label + 4] = 250
+        return table.tobytes()
+
+    stream = io.BytesIO()
+    with tarfile.open(fileobj=stream, mode="w:gz") as made:
+        for name in (*TRAIN_FILES, TEST_FILE):
+            data = records()
+            info = tarfile.TarInfo(name)
+            info.size = len(data)
+            made.addfile(info, io.BytesIO(data))
+    split = cifar_split({ARCHIVE: stream.getvalue()}, 40)
+
+    class Lighter:
+        def __init__(self, trained_on: np.ndarray) -> None:
+            assert len(trained_on) == 160
+
+        def __call__(self, images: np.ndarray) -> torch.Tensor:
+            return torch.from_numpy(images).float() / 128 - 0.5
+
+    def here(where: Path, data: str, kind: str, device: str) -> dict:
+        return report_on_folder(where, data, kind, device)  # type: ignore[arg-type]
+
+    for at in (binary_connect, several_files):
+        monkeypatch.setattr(at, "load", lambda name: split)
+    monkeypatch.setattr(whitened_images, "Whitening", Lighter)
+    monkeypatch.setattr(whitened_images.whitened_training, "__defaults__", (160,))
+    monkeypatch.setattr(whitened_images.whitened_test, "__defaults__", (160,))
+    monkeypatch.setattr(hashed_training, "measure_folder_in_new_process", here)
+    monkeypatch.setattr(binary_connect, "TEST_ROWS", 40)
+    plan = Plan(lambda seed: normalised_convnet(3, seed, divisor=32), 20, 2)
+    monkeypatch.setattr(Cifar10ConvnetBinaryConnect, "plans", {"full": plan})
+    context = Context(PAPER, "r", "full", 0, "cifar-10", "cpu", tmp_path, {})
+    found = Cifar10ConvnetBinaryConnect().run(FewMultiplications(), context).metrics
+    assert set(found) == set(Cifar10ConvnetBinaryConnect.metrics)
+    assert all(one.n == 40 for one in found.values())
+
+
+def test_without_the_data_the_run_is_left_out_and_says_why() -> None:
+    catalog = load_catalog()
+    paper = catalog.get(PAPER)
+    have = {"mnist": {"a": "0" * 64}, "fashion-mnist": {"b": "1" * 64}}
+    full = plan_of([paper], catalog.vocabulary, "full", have.get)
+    assert [one.run for one in full.left_out] == ["cifar-10"]
+    assert "needs one of the data sets cifar-10" in full.left_out[0].reason
+    assert "cifar-10" not in {job.identity.run for job in full.jobs}
+    quick = plan_of([paper], catalog.vocabulary, "quick", have.get)
+    assert not quick.left_out
+    assert len(quick.jobs) == 4
