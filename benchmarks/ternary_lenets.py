@@ -64,16 +64,17 @@ COMPARED: Mapping[str, Mapping[str, Any]] = {
     "single_scale_error": {"weights": "shared"},
     "binary_error": {"weights": "binary"},
 }
+HIGH_THRESHOLD: Mapping[str, Mapping[str, Any]] = {"error_high_threshold": {"threshold": 0.2}}
 ABLATIONS: Mapping[str, Mapping[str, Any]] = {
     "error_two_layers": {"full_precision": "last"},
-    "error_high_threshold": {"threshold": 0.2},
+    **HIGH_THRESHOLD,
     "error_start_one": {"initial_scale": "one"},
     "error_dead_zone": {"dead_zone_gradient": 0.0},
 }
 LENET_300_100 = Plan(
     Recipe(network="lenet-300-100", epochs=10, learning_rate=0.1, batch_size=128),
     0.1,
-    {"trained": 0.001, "shared": 0.003, "binary": 0.003},
+    dict.fromkeys(("trained", "shared", "binary"), 0.003),
     {"full_precision": "none"},
     {**COMPARED, **ABLATIONS},
     (0, 20, 40, 60, 80, 90),
@@ -81,14 +82,14 @@ LENET_300_100 = Plan(
     10,
 )
 LENET_5 = Plan(
-    Recipe(network="lenet-5", epochs=6, learning_rate=0.05, batch_size=128, warm_up=0.05),
+    Recipe(network="lenet-5", epochs=4, learning_rate=0.05, batch_size=128, warm_up=0.05),
     0.05,
-    {"trained": 0.001, "shared": 0.003, "binary": 0.003},
+    {"trained": 0.001, "shared": 0.003, "binary": 0.001},
     {"full_precision": "first-and-last"},
-    COMPARED,
-    (0, 20, 40, 60, 80),
+    {**COMPARED, **HIGH_THRESHOLD},
+    (0, 40, 80),
     ("conv2", "ip1"),
-    6,
+    4,
 )
 
 

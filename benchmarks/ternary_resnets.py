@@ -180,7 +180,7 @@ class FashionMnistResnets(_TernaryResnets):
     metrics: ClassVar[Mapping[str, Metric]] = load_vocabulary().benchmarks[name].metrics
     revision: ClassVar[int] = 1
     plans: ClassVar[Mapping[Scale, Plan]] = {
-        "full": Plan((1, 2, 3), 6, 6, 8_000),
+        "full": Plan((1, 2, 3), 6, 6, 6_000),
         "quick": QUICK,
     }
 
@@ -192,6 +192,6 @@ class MnistResnets(_TernaryResnets):
     metrics: ClassVar[Mapping[str, Metric]] = load_vocabulary().benchmarks[name].metrics
     revision: ClassVar[int] = 1
     plans: ClassVar[Mapping[Scale, Plan]] = {
-        "full": Plan((1, 2, 3), 4, 4, 5_000),
+        "full": Plan((1, 2, 3), 4, 4, 4_000),
         "quick": QUICK,
     }
