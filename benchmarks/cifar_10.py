@@ -15,6 +15,7 @@ from benchmarks.sources import DataFile, UserFolder
 from benchmarks.splits import BadData, Bytes, ImageSplit
 
 ARCHIVE = "cifar-10-binary.tar.gz"
+ADDRESS = f"https://www.cs.toronto.edu/~kriz/{ARCHIVE}"
 FOLDER = "cifar-10-batches-bin"
 TRAIN_FILES = tuple(f"{FOLDER}/data_batch_{at}.bin" for at in range(1, 6))
 TEST_FILE = f"{FOLDER}/test_batch.bin"
@@ -60,9 +61,9 @@ CIFAR_10 = Dataset(
     title="CIFAR-10",
     about=(
         "Colour photographs of ten kinds of things, 32 x 32: 50,000 to train on and 10,000 to test "
-        "on, in the binary version; the one for Python, which is pickled, is not read. Get it from "
-        "https://www.cs.toronto.edu/~kriz/cifar-10-binary.tar.gz: it is never fetched for you, as "
-        "the training that needs it takes hours on a GPU."
+        "on, in the binary version; the one for Python, which is pickled, is not read. Get "
+        f"{ADDRESS} and put it into your folder: it is never fetched for you, as the training that "
+        "needs it takes hours on a GPU."
     ),
     licence="none stated, so it is not passed on: get it from the author",
     citation="A. Krizhevsky: Learning Multiple Layers of Features from Tiny Images. 2009",
@@ -73,6 +74,6 @@ CIFAR_10 = Dataset(
             "c4a38c50a1bc5f3a1c5537f2155ab9d68f9f25eb1ed8d9ddda3db29a59bca1dd",
         ),
     ),
-    sources=(UserFolder(),),
+    sources=(UserFolder(f"your folder (NETCOMPRESS_DATA), with {ADDRESS} in it"),),
     read=cifar_split,
 )

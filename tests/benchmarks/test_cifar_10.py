@@ -10,6 +10,7 @@ import torch
 
 from benchmarks import whitened_images
 from benchmarks.cifar_10 import (
+    ADDRESS,
     ARCHIVE,
     CIFAR_10,
     RECORD_BYTES,
@@ -116,6 +117,7 @@ def test_the_declared_file_is_the_binary_one_and_comes_from_the_users_folder(tmp
     assert ARCHIVE in message
     assert "170,052,171 bytes" in message
     assert "NETCOMPRESS_DATA" in message
+    assert ADDRESS in message
     assert isinstance(caught.value, UserError)
 
 
