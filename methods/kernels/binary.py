@@ -5,14 +5,14 @@ AVX-512, by plain loops elsewhere (``binary_loops``). Float ones are looked up f
 (``books``).
 """
 
-from functools import cached_property
+from functools import cached_property, partial
 from typing import Any
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from methods.kernels.books import FewValues
+from methods.kernels.books import FewValues, Loop
 from methods.kernels.low_precision import LowPrecisionRows, exact_product
 from methods.kernels.packing import set_bytes, set_words
 
@@ -81,15 +81,15 @@ class BinaryRows(LowPrecisionRows):
     def _values(self) -> NDArray[np.float32]:
         return np.where(self.plus, self.scales[:, None], -self.scales[:, None])
 
-    def _float_compiled(self, rows: torch.Tensor) -> torch.Tensor:
-        return self._few_values.product(rows) * torch.from_numpy(self.scales)
+    @cached_property
+    def _float_loop(self) -> Loop:
+        return self._few_values.loop(self.scales)
 
-    def _int8_compiled(self, address: int, count: int) -> NDArray[np.float32]:
+    @cached_property
+    def _int8_loop(self) -> Loop:
         from methods.kernels import binary_loops
 
-        out = np.empty((count, self.shape[0]), np.float32)
-        binary_loops.product(self._packed, self._wide_scales, address, self.shape[1], out)
-        return out
+        return partial(binary_loops.product, self._packed, self._wide_scales)
 
     def _int8_torch(self, whole: torch.Tensor, scales: torch.Tensor) -> torch.Tensor:
         own = torch.from_numpy(self._wide_scales).to(whole.device)

@@ -5,6 +5,8 @@ combinations of the values.
 """
 
 import copy
+from collections.abc import Callable
+from functools import partial
 from typing import Self
 
 import numpy as np
@@ -14,6 +16,7 @@ from numpy.typing import NDArray
 from methods.kernels.lookup import LookupLinear, uses_avx512
 from methods.kernels.packing import LOOKUPS, aligned, digit_book, digit_codes, lookup_words
 
+Loop = Callable[[int, int, NDArray[np.float32]], object]
 _ENTRIES = 32
 _WIDTHS = {2: (5, 6), 3: (3, 4)}
 """Inputs of a look-up with AVX-512, where a table has 32 entries, and without."""
@@ -53,14 +56,26 @@ class FewValues:
         """What a product reads of the weights."""
         return self._words.nbytes if self._loop is None else self._loop.codes.nbytes
 
-    def product(self, rows: torch.Tensor) -> torch.Tensor:
-        """``rows`` (n, inputs) float32 on the CPU times the weights: (n, outputs), float32."""
+    def loop(self, scales: NDArray[np.float32]) -> Loop:
+        """The compiled products, each output times its scale.
+
+        It takes the address of rows of float32, their inputs, and where to write (rows, outputs).
+        """
         if self._loop is not None:
-            return self._loop.product(rows)
+            return partial(_by_loop, self._loop, scales)
         from methods.kernels.book_loops import by_registers
 
-        filled = np.zeros((rows.shape[0], len(self._words) * LOOKUPS * self.width), np.float32)
-        filled[:, : self.shape[1]] = rows.numpy()
-        out = np.empty((rows.shape[0], self.shape[0]), np.float32)
-        by_registers(self._words, self._books, self.width, filled, out)
-        return torch.from_numpy(out)
+        return partial(by_registers, self._words, self._books, self.width, scales)
+
+
+def _by_loop(
+    lookup: LookupLinear,
+    scales: NDArray[np.float32],
+    address: int,
+    inputs: int,
+    out: NDArray[np.float32],
+) -> None:
+    from methods.kernels.activation_loops import rows_at
+
+    rows = rows_at(address, len(out), inputs).view(np.float32)
+    np.multiply(lookup.product(torch.from_numpy(rows)).numpy(), scales, out=out)

@@ -17,6 +17,7 @@ from numpy.typing import NDArray
 from torch.nn import functional
 
 from methods.kernels.activations import rounded
+from methods.kernels.books import Loop
 from methods.kernels.choice import chosen_path
 from methods.kernels.lookup import uses_avx512
 from methods.kernels.packing import aligned
@@ -72,10 +73,7 @@ class LowPrecisionRows(ABC):
         Raises:
             ValueError: ``x`` has another number of inputs.
         """
-        rows = self._as_rows(x)
-        if self._compiled and rows.device.type == "cpu" and rows.numel() and self.shape[0]:
-            return self._shaped(x, self._float_compiled(rows))
-        return self._shaped(x, functional.linear(rows, self.decode(rows.device)))
+        return self._product(x, whole=False)
 
     def product_int8(self, x: torch.Tensor) -> torch.Tensor:
         """The same with activations rounded to int8: exact whole numbers, then scaled.
@@ -83,6 +81,9 @@ class LowPrecisionRows(ABC):
         Raises:
             ValueError: ``x`` has another number of inputs.
         """
+        return self._product(x, whole=True)
+
+    def _product(self, x: torch.Tensor, whole: bool) -> torch.Tensor:
         if (  # one row as it mostly comes: the long way takes a tenth of the product's time
             type(x) is torch.Tensor
             and x.shape == self._row
@@ -90,13 +91,21 @@ class LowPrecisionRows(ABC):
             and x.is_cpu
             and x.is_contiguous()
         ):
-            return torch.from_numpy(self._int8_compiled(x.data_ptr(), 1))
+            out = np.empty((1, self.shape[0]), np.float32)
+            loop = self._int8_loop if whole else self._float_loop
+            loop(x.data_ptr(), self.shape[1], out)
+            return torch.from_numpy(out)
         rows = self._as_rows(x).contiguous()
         if self._compiled and rows.device.type == "cpu" and rows.numel() and self.shape[0]:
-            out = torch.from_numpy(self._int8_compiled(rows.data_ptr(), rows.shape[0]))
+            out = np.empty((rows.shape[0], self.shape[0]), np.float32)
+            loop = self._int8_loop if whole else self._float_loop
+            loop(rows.data_ptr(), self.shape[1], out)
+            found = torch.from_numpy(out)
+        elif whole:
+            found = self._int8_torch(*rounded(rows))
         else:
-            out = self._int8_torch(*rounded(rows))
-        return self._shaped(x, out)
+            found = functional.linear(rows, self.decode(rows.device))
+        return found if x.ndim == 2 else found.reshape(*x.shape[:-1], self.shape[0])
 
     def with_own_layout(self) -> Self:
         """The same weights elsewhere in memory, as the compiled products read them.
@@ -109,6 +118,8 @@ class LowPrecisionRows(ABC):
             vars(other)["_packed"] = aligned(packed).reshape(packed.shape)
         if "_few_values" in vars(self):
             vars(other)["_few_values"] = vars(self)["_few_values"].with_own_layout()
+        for loop in ("_float_loop", "_int8_loop"):
+            vars(other).pop(loop, None)
         return other
 
     @property
@@ -125,12 +136,18 @@ class LowPrecisionRows(ABC):
     def _values(self) -> NDArray[np.float32]:
         """The dense weights."""
 
+    @property
     @abstractmethod
-    def _float_compiled(self, rows: torch.Tensor) -> torch.Tensor: ...
+    def _float_loop(self) -> Loop:
+        """The compiled loop over rows of float32: of their address, the inputs and where to write.
 
+        Bound to the weights once: each look-up of an attribute takes a hundredth of a product.
+        """
+
+    @property
     @abstractmethod
-    def _int8_compiled(self, address: int, count: int) -> NDArray[np.float32]:
-        """Of ``count`` rows of float32 that lie one behind the other."""
+    def _int8_loop(self) -> Loop:
+        """The same with rounding."""
 
     @abstractmethod
     def _int8_torch(self, whole: torch.Tensor, scales: torch.Tensor) -> torch.Tensor:
@@ -148,9 +165,6 @@ class LowPrecisionRows(ABC):
             raise ValueError(f"an input of shape {tuple(x.shape)} for weights of {self.shape}")
         rows = x.detach().to(torch.float32)
         return rows if x.ndim == 2 else rows.reshape(math.prod(x.shape[:-1]), self.shape[1])
-
-    def _shaped(self, x: torch.Tensor, out: torch.Tensor) -> torch.Tensor:
-        return out if x.ndim == 2 else out.reshape(*x.shape[:-1], self.shape[0])
 
     def _as_bytes(self, x: torch.Tensor) -> torch.Tensor:
         if x.dtype != torch.int8 or x.ndim != 2 or x.shape[1] != self.shape[1]:

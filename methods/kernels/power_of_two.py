@@ -13,6 +13,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
+from methods.kernels.books import Loop
 from methods.kernels.low_precision import LowPrecisionRows
 
 TOLERANCE = 5e-7
@@ -133,27 +134,35 @@ class PowerOfTwoRows(LowPrecisionRows):
             return np.ascontiguousarray(rows)
         return np.pad(rows, ((0, 0), (0, self._inputs - rows.shape[1])))
 
-    def _float_compiled(self, rows: torch.Tensor) -> torch.Tensor:
-        from methods.kernels import power_of_two_loops
+    @property
+    def _float_loop(self) -> Loop:
+        return self._multiply_rows
 
-        out = np.empty((rows.shape[0], self.shape[0]), np.float32)
+    def _multiply_rows(self, address: int, inputs: int, out: NDArray[np.float32]) -> None:
+        from methods.kernels import activation_loops, power_of_two_loops
+
+        rows = activation_loops.rows_at(address, len(out), inputs).view(np.float32)
         power_of_two_loops.floats(
             self._packed, self._by_halves, self._sign, self.least, np.float32(self.scale),
-            self._filled(rows.numpy()), out,
+            self._filled(rows), out,
         )  # fmt: skip
-        return torch.from_numpy(out)
 
-    def _int8_compiled(self, address: int, count: int) -> NDArray[np.float32]:
+    @property
+    def _int8_loop(self) -> Loop:
+        return self._shift_rows
+
+    def _shift_rows(self, address: int, inputs: int, out: NDArray[np.float32]) -> None:
         from methods.kernels import power_of_two_loops
 
-        whole, scales = np.zeros((count, self._inputs), np.int8), np.empty(count)
-        power_of_two_loops.round_rows(address, self.shape[1], whole, scales)
-        sums = np.empty((count, self.shape[0]), np.int64 if self.wide else np.int32)
-        total: NDArray[Any] = np.zeros(sums.shape)
+        whole, scales = np.zeros((len(out), self._inputs), np.int8), np.empty(len(out))
+        power_of_two_loops.round_rows(address, inputs, whole, scales)
+        sums = np.empty(out.shape, np.int64 if self.wide else np.int32)
+        total: NDArray[Any] = np.zeros(out.shape)
         for first, width in self._ranges:
             self._sum_compiled(whole, first, width, sums)
             total += np.ldexp(sums.astype(np.float64), first + self.least)
-        return (total * (scales[:, None] * self.scale)).astype(np.float32)
+        with np.errstate(over="ignore"):  # as the dense product would be
+            out[:] = total * (scales[:, None] * self.scale)
 
     def _int8_torch(self, whole: torch.Tensor, scales: torch.Tensor) -> torch.Tensor:
         total = torch.zeros(len(whole), self.shape[0], dtype=torch.float64, device=whole.device)

@@ -28,41 +28,35 @@ def _unpack_row(row: Any, by_halves: bool, codes: Any) -> None:
         codes[:] = row
 
 
-def _shift_row(codes: Any, sign: int, low: int, width: int, shifts: Any, flips: Any) -> None:
-    """Of each code how far to shift, and -1 where to negate; -1 to shift where it counts nothing.
+def _sum_32(codes: Any, sign: Any, low: Any, width: Any, x: Any) -> Any:
+    """Of activations shifted left by the codes' exponents, negated where codes are negative.
 
-    ``sign`` is the sign's bit of a code; only exponents from ``low`` on, ``width`` of them, count.
+    ``sign`` is the sign's bit of a code, int32 as the others; only exponents from ``low`` on,
+    ``width`` of them, count.
     """
-    for j in range(codes.size):
-        place = np.int32(codes[j] & np.uint8(sign - 1)) - 1 - low
-        counts = np.uint32(place) < np.uint32(width)
-        shifts[j] = place if counts else -1
-        flips[j] = -1 if codes[j] >= sign else 0
+    total = np.int32(0)
+    for j in range(x.size):
+        code = np.int32(codes[j])
+        place = np.int32((code & np.int32(sign - 1)) - 1 - low)
+        value = np.int32(np.int32(x[j]) << np.int32(place & 31))
+        value = value if np.uint32(place) < np.uint32(width) else np.int32(0)
+        total = np.int32(total - value if code & sign else total + value)
+    return total
+
+
+def _sum_64(codes: Any, sign: Any, low: Any, width: Any, x: Any) -> Any:
+    """The same in 64 bits."""
+    total = np.int64(0)
+    for j in range(x.size):
+        code = np.int64(codes[j])
+        place = (code & np.int64(sign - 1)) - 1 - low
+        value = np.int64(x[j]) << (place & 63)
+        value = value if np.uint64(place) < np.uint64(width) else np.int64(0)
+        total += -value if code & sign else value
+    return total
 
 
 unpack_row: Any = numba.njit(nogil=True, cache=True)(_unpack_row)
-shift_row: Any = numba.njit(nogil=True, cache=True)(_shift_row)
-
-
-def _sum_32(x: Any, shifts: Any, flips: Any) -> Any:
-    """Of activations shifted left and negated as ``_shift_row`` says."""
-    total = np.int32(0)
-    for j in range(x.size):
-        value = np.int32(np.int32(x[j]) << np.int32(shifts[j] & 31))
-        value = np.int32((value ^ flips[j]) - flips[j])
-        total = np.int32(total + (value if shifts[j] >= 0 else np.int32(0)))
-    return total
-
-
-def _sum_64(x: Any, shifts: Any, flips: Any) -> Any:
-    total = np.int64(0)
-    for j in range(x.size):
-        value = np.int64(x[j]) << np.int64(shifts[j] & 63)
-        value = (value ^ np.int64(flips[j])) - np.int64(flips[j])
-        total += value if shifts[j] >= 0 else np.int64(0)
-    return total
-
-
 sum_32: Any = numba.njit(nogil=True, cache=True)(_sum_32)
 sum_64: Any = numba.njit(nogil=True, cache=True)(_sum_64)
 
@@ -78,15 +72,13 @@ def _integers(
     """
     inputs = x.shape[1]
     codes = np.empty(inputs, np.uint8)
-    shifts, flips = np.empty(inputs, np.int32), np.empty(inputs, np.int32)
     for o in range(packed.shape[0]):
         unpack_row(packed[o], by_halves, codes)
-        shift_row(codes, sign, low, width, shifts, flips)
         for row in range(x.shape[0]):
             if out.itemsize == 4:
-                out[row, o] = sum_32(x[row], shifts, flips)
+                out[row, o] = sum_32(codes, np.int32(sign), np.int32(low), np.int32(width), x[row])
             else:
-                out[row, o] = sum_64(x[row], shifts, flips)
+                out[row, o] = sum_64(codes, sign, low, width, x[row])
 
 
 def _round_rows(address: int, inputs: int, whole: Any, scales: Any) -> None:

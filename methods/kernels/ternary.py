@@ -6,14 +6,14 @@ plain loops (``ternary_loops``). Float activations are looked up three or four a
 (``books``).
 """
 
-from functools import cached_property
+from functools import cached_property, partial
 from typing import Any
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from methods.kernels.books import FewValues
+from methods.kernels.books import FewValues, Loop
 from methods.kernels.low_precision import LowPrecisionRows, exact_product
 from methods.kernels.packing import SET_OUTPUTS, code_bytes, set_bytes, set_words
 
@@ -105,20 +105,17 @@ class TernaryRows(LowPrecisionRows):
     def _values(self) -> NDArray[np.float32]:
         return np.array([0, self.positive, -self.negative], np.float32)[self.signs]
 
-    def _float_compiled(self, rows: torch.Tensor) -> torch.Tensor:
-        return self._few_values.product(rows)
+    @cached_property
+    def _float_loop(self) -> Loop:
+        return self._few_values.loop(np.ones(self.shape[0], np.float32))
 
-    def _int8_compiled(self, address: int, count: int) -> NDArray[np.float32]:
+    @cached_property
+    def _int8_loop(self) -> Loop:
         from methods.kernels import ternary_loops
 
-        out = np.empty((count, self.shape[0]), np.float32)
         if self._by_codes:
-            ternary_loops.code_product(self._packed, self.positive, address, self.shape[1], out)
-        else:
-            ternary_loops.set_product(
-                self._packed, self.positive, self.negative, address, self.shape[1], out
-            )
-        return out
+            return partial(ternary_loops.code_product, self._packed, self.positive)
+        return partial(ternary_loops.set_product, self._packed, self.positive, self.negative)
 
     def _int8_torch(self, whole: torch.Tensor, scales: torch.Tensor) -> torch.Tensor:
         sums = [one.double() for one in self._torch_sums(whole)]
