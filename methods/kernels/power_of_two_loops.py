@@ -88,16 +88,21 @@ def _round_rows(address: int, inputs: int, whole: Any, scales: Any) -> None:
         scales[row] = round_row(x[row], whole[row])
 
 
-def _value_row(codes: Any, sign: int, least: int, scale: Any, values: Any) -> None:
-    """The weights of one output, by the bits of float32."""
+def _value_row(codes: Any, sign: Any, shift: Any, least: Any, scale: Any, values: Any) -> None:
+    """The weights of one output, by the bits of float32.
+
+    ``sign`` is the sign's bit of a code, ``shift`` how far it lies below that of float32; int32.
+    """
     bits = values.view(np.int32)
     for j in range(codes.size):
-        place = np.int32(codes[j] & np.uint8(sign - 1))
-        word = np.int32((place - 1 + least + BIAS) << EXPONENT)
+        code = np.int32(codes[j])
+        place = np.int32(code & np.int32(sign - 1))
+        word = np.int32(np.int32(place + np.int32(least - 1 + BIAS)) << np.int32(EXPONENT))
+        word = np.int32(word | np.int32((code & sign) << shift))
         bits[j] = word if place else np.int32(0)
-    for j in range(codes.size):
-        value = values[j] * scale
-        values[j] = -value if codes[j] >= sign else value
+    if scale != np.float32(1):
+        for j in range(codes.size):
+            values[j] *= scale
 
 
 def _dot(x: Any, values: Any) -> Any:
@@ -118,9 +123,12 @@ def _floats(
     """``x`` (rows, inputs), filled up as the codes are, to ``out`` (rows, outputs), float32."""
     inputs = x.shape[1]
     codes, values = np.empty(inputs, np.uint8), np.empty(inputs, np.float32)
+    shift = 31
+    while 1 << (31 - shift) < sign:
+        shift -= 1
     for o in range(packed.shape[0]):
         unpack_row(packed[o], by_halves, codes)
-        value_row(codes, sign, least, scale, values)
+        value_row(codes, np.int32(sign), np.int32(shift), np.int32(least), scale, values)
         for row in range(x.shape[0]):
             total = 0.0
             for start in range(0, inputs, AT_ONCE):
