@@ -165,7 +165,7 @@ class MnistMlpBinaryConnect(_BinaryConnect):
     metrics: ClassVar[Mapping[str, Metric]] = load_vocabulary().benchmarks[name].metrics
     revision: ClassVar[int] = 1
     plans: ClassVar[Mapping[Scale, Plan]] = {
-        "full": Plan(normalised_mlp_3x1024, batch_rows=200, epochs=12),
+        "full": Plan(normalised_mlp_3x1024, batch_rows=200, epochs=10),
         "quick": Plan(normalised_mlp_3x1024, 200, 1, rows=2_000, validation_rows=1_000),
     }
 
@@ -178,7 +178,7 @@ class MnistNarrowBinaryConnect(_BinaryConnect):
     revision: ClassVar[int] = 1
     plans: ClassVar[Mapping[Scale, Plan]] = {
         "full": Plan(
-            normalised_mlp_3x256, 200, 40, shifts=(1, 2, 3, 4, 6), shift_epochs=10
+            normalised_mlp_3x256, 200, 30, shifts=(1, 2, 3, 4, 6), shift_epochs=8
         ),
         "quick": Plan(
             normalised_mlp_3x256, 200, 2, rows=4_000, validation_rows=1_000,
