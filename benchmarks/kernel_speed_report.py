@@ -33,7 +33,8 @@ def report_lines(report: KernelReport) -> Iterator[str]:
     yield "ratio = peer / ours: above 1 we win."
     yield (
         f"One row of activations; int8: they are rounded inside of the time. Ours on one thread, "
-        f"by {_PATHS[report.path]}; torch on {threads}."
+        f"by {_PATHS[report.path]}; torch on {threads}. "
+        + ("Processor time." if threads == 1 else "Time by the clock.")
     )
     for cache in CACHES:
         for peer, found in report.summary(cache).items():

@@ -2,6 +2,7 @@
 
 import math
 import statistics
+import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
@@ -68,16 +69,19 @@ def named(names: Sequence[str], known: Iterable[str], what: str) -> tuple[str, .
 
 
 def seconds_per_call(
-    functions: Mapping[str, Function], rounds: int, block_seconds: float
+    functions: Mapping[str, Function],
+    rounds: int,
+    block_seconds: float,
+    clock: Callable[[], float] = time.perf_counter,
 ) -> dict[str, list[float]]:
-    """Seconds of a call of each function in each round, taken alternately.
+    """Seconds of a call of each function in each round, by ``clock``, taken alternately.
 
     A function that takes less than ``block_seconds`` is called again and again for about so long,
     at most ``MOST_CALLS`` times, and the mean taken.
     """
     calls = {name: _calls(function, block_seconds) for name, function in functions.items()}
     blocks = {name: _block(function, calls[name]) for name, function in functions.items()}
-    seconds = alternate(blocks, rounds)
+    seconds = alternate(blocks, rounds, clock)
     return {name: [s / calls[name] for s in found] for name, found in seconds.items()}
 
 
