@@ -5,36 +5,32 @@
 A new file comes in by its recipe in ``RECIPES`` and a run of this script, which writes
 ``version-1-NAME.netc`` and, beside it, the digest of what it decodes to. Old files stay as they
 are for ever: readers of every later version must read them. Values come from SHA-256, not from a
-random generator, so the recipes give the same bytes wherever they run. The module is long because
-it is a list: each recipe stands alone.
+random generator, so the recipes give the same bytes wherever they run.
 """
 
 import hashlib
+import sys
 from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
 import torch
-from numpy.typing import NDArray
 
 from methods.compressed import Compressed
 from methods.document import LayerEntry
 from methods.formats.codebook_dense import CodebookDense
 from methods.formats.dense import STORED, Dense
-from methods.formats.fixed_factor import FixedFactor
 from methods.formats.format import Format
-from methods.formats.hashed import Hashed
-from methods.formats.low_rank import LowRank
-from methods.formats.power_of_two import WIDTHS as POWER_WIDTHS
-from methods.formats.power_of_two import PowerOfTwo
 from methods.formats.product_quantized import ProductQuantized, codes_shape, subspace_count
 from methods.formats.sparse import Sparse, ValueDtype
 from methods.formats.sparse_codebook import CodebookDtype, SparseCodebook
-from methods.formats.ternary import Ternary
-from methods.formats.uniform import WIDTHS, Granularity, Uniform, scale_count
-from methods.prediction.dictionaries import Dictionary
 
 FOLDER = Path(__file__).parent
+sys.path.insert(0, str(FOLDER))  # tests load this file by its place, without its neighbours
+
+from factored_recipes import fixed_factors, hashed, low_rank
+from golden_values import octets, values  # noqa: E402
+from low_precision_recipes import powers_of_two, ternary, uniform_grids  # noqa: E402
 
 
 def decoded_digest(compressed: Compressed) -> str:
@@ -44,19 +40,6 @@ def decoded_digest(compressed: Compressed) -> str:
         digest.update(f"{name} {tuple(tensor.shape)} {tensor.dtype}\n".encode())
         digest.update(tensor.contiguous().reshape(-1).view(torch.uint8).numpy().tobytes())
     return digest.hexdigest()
-
-
-def octets(seed: str, count: int) -> NDArray[np.int64]:
-    """``count`` numbers from 0 to 255 that depend on ``seed`` alone."""
-    blocks = (hashlib.sha256(f"{seed} {n}".encode()).digest() for n in range(count // 32 + 1))
-    return np.frombuffer(b"".join(blocks), np.uint8)[:count].astype(np.int64)
-
-
-def values(seed: str, *shape: int) -> torch.Tensor:
-    """Numbers between -1 and 1, exact in float32."""
-    count = int(np.prod(shape, dtype=np.int64))
-    high, low = octets(seed, count), octets(f"{seed} low", count)
-    return torch.from_numpy((256 * high + low - 32768) / 32768).float().reshape(shape)
 
 
 def sparse(
@@ -255,49 +238,6 @@ def shared_parts() -> Compressed:
     return Compressed(held)
 
 
-def grid(
-    seed: str,
-    shape: tuple[int, ...],
-    bits: int,
-    granularity: Granularity = "channel",
-    group_size: int | None = None,
-    zeros: bool = False,
-    half: bool = False,
-) -> Uniform:
-    """Weights on an even grid whose codes, scales and zero points depend on ``seed``."""
-    count = scale_count(shape, granularity, group_size)
-    wide = 256 * octets(seed, int(np.prod(shape, dtype=np.int64)))
-    codes = (wide + octets(f"{seed} low", wide.size)) >> (16 - bits)
-    return Uniform(
-        shape,
-        codes,
-        np.abs(values(f"{seed} scales", count).numpy()) + 2.0**-8,
-        bits=bits,
-        zeros=octets(f"{seed} zeros", count) * (2**bits - 1) // 255 if zeros else None,
-        granularity=granularity,
-        group_size=group_size,
-        scale_dtype="float16" if half else "float32",
-    )
-
-
-def uniform_grids() -> Compressed:
-    """Each width, each granularity, with and without zero points, both types of scales."""
-    held: dict[str, Format] = {
-        f"bits{bits}.weight": grid(f"grid{bits}", (6, 11), bits, zeros=bits % 3 == 0)
-        for bits in WIDTHS
-    }
-    held |= {
-        "tensor.weight": grid("tensor", (6, 11), 4, "tensor", None, True, True),
-        "group.weight": grid("group", (6, 11), 4, "group", 4, False, True),
-        "shifted.weight": grid("shifted", (6, 11), 3, "group", 5, True),
-        "wide.weight": grid("wide", (2, 7), 2, "group", 300),
-        "filters": grid("filters", (4, 3, 2, 2), 5, "group", 6, True),
-        "vector": grid("vector", (9,), 8, "tensor"),
-        "no.rows": grid("none", (0, 4), 8),
-    }
-    return Compressed(held)
-
-
 def sparse_values() -> Compressed:
     """Survivors with their own values: each width of a symbol, both types, odd values, none."""
     held: dict[str, Format] = {}
@@ -399,81 +339,6 @@ def more_layers() -> Compressed:
     return Compressed(held, layers, {}, {"norm.num_batches_tracked": "int64"})
 
 
-def fixed_factors() -> Compressed:
-    """A factor from each kind of rule, in one column and in several of uneven width."""
-    rows = values("rows", 8, 12).numpy().astype(np.float64)
-    rules: dict[str, tuple[Dictionary, NDArray[np.floating] | None]] = {
-        "gaussian": (Dictionary("gaussian", 3, 1, 1, scale=0.25), None),
-        "uniform": (Dictionary("uniform", 3, 4, 2, scale=0.1), None),
-        "positions": (Dictionary("positions", 4, 2, 2**64 - 1), None),
-        "kernel": (Dictionary("squared-exponential", 5, 2, 3, 1.5, 0.1, (1, 3, 4)), None),
-        "covariance": (Dictionary("covariance", 4, 2, 4, ridge=0.5), rows.T @ rows / 8),
-        "atoms": (Dictionary("atoms", 4, 2, 5, pool=8), rows),
-    }
-    held: dict[str, Format] = {
-        f"{name}.weight": FixedFactor(
-            (7, 12),
-            values(name, rule.atoms, 7).numpy(),
-            rule,
-            None if source is None else rule.select(source),
-        )
-        for name, (rule, source) in rules.items()
-    }
-    filters = Dictionary("squared-exponential", 6, 2, 6, 3.0, 0.1, (2, 3, 3))
-    held["filters.weight"] = FixedFactor((4, 2, 3, 3), values("filters", 6, 4).numpy(), filters)
-    nothing = Dictionary("gaussian", 0)
-    held["nothing"] = FixedFactor((0, 3), np.empty((0, 0), np.float32), nothing)
-    return Compressed(held)
-
-
-def low_rank() -> Compressed:
-    """Two factors in both types, of a matrix and of filters, and none."""
-    held: dict[str, Format] = {
-        "matrix": LowRank((9, 14), values("left", 9, 3).numpy(), values("right", 3, 14).numpy()),
-        "half": LowRank(
-            (9, 14),
-            values("left", 9, 3).numpy(),
-            values("right", 3, 14).numpy(),
-            factor_dtype="float16",
-        ),
-        "filters": LowRank((4, 2, 3, 3), values("f", 4, 2).numpy(), values("g", 2, 18).numpy()),
-        "rank.none": LowRank((3, 5), np.empty((3, 0)), np.empty((0, 5))),
-    }
-    return Compressed(held)
-
-
-def hashed() -> Compressed:
-    """Matrices, filters and biases of few values and of many, odd values, both ends of the seed."""
-    odd = np.array([0.0, -0.0, np.inf, np.nan, 1e-40], np.float32)
-    held: dict[str, Format] = {
-        "ip.weight": Hashed((12, 20), values("hashed", 30).numpy(), 2015),
-        "ip.bias": Hashed((12,), values("hashed bias", 2).numpy(), 1504),
-        "filters": Hashed((4, 3, 3, 2), values("hashed filters", 72).numpy(), 2**64 - 1),
-        "one.value": Hashed((3, 7), np.array([0.5], np.float32), 0),
-        "odd": Hashed((5, 5), odd, 4788),
-        "no.rows": Hashed((0, 5), np.empty(0, np.float32), 1),
-    }
-    return Compressed(held)
-
-
-def ternary() -> Compressed:
-    """Matrices and filters in each coding, whole and cut bytes, one side alone, and nothing."""
-    signs = octets("ternary", 240) % 3 - 1
-    rare = np.where(octets("rare", 2000) < 12, octets("rare signs", 2000) % 2 * 2 - 1, 0)
-    held: dict[str, Format] = {
-        "two-bit": Ternary((12, 20), signs, 0.25, 0.75),
-        "five-trits": Ternary((6, 40), signs, 0.25, 0.75, coding="five-trits"),
-        "entropy": Ternary((40, 50), rare, 1e-3, 3.0, coding="entropy"),
-        "fields": Ternary((3, 5), signs[:15], 1.0, 1.0, coding="entropy"),
-        "filters": Ternary((4, 2, 3, 3), signs[:72], 0.5, 0.0),
-        "cut": Ternary((7,), signs[:7], 2.0, 1e-30, coding="five-trits"),
-        "positive.alone": Ternary((3, 3), np.ones(9, np.int8), 0.125, 0.0),
-        "no.rows": Ternary((0, 5), np.empty(0, np.int8), 1.0, 1.0),
-        "nothing.coded": Ternary((0, 5), np.empty(0, np.int8), 1.0, 1.0, coding="entropy"),
-    }
-    return Compressed(held)
-
-
 def residual() -> Compressed:
     """A shortcut past a convolution, with channels of zeros around it."""
     held: dict[str, Format] = {"conv.weight": Dense(values("residual", 5, 2, 1, 1))}
@@ -484,30 +349,6 @@ def residual() -> Compressed:
         LayerEntry("addition", "sum", {}, (1, 2)),
     )
     return Compressed(held, layers)
-
-
-def power(seed: str, shape: tuple[int, ...], bits: int, least: int, scale: float) -> PowerOfTwo:
-    """Codes that depend on ``seed``; the one that stands for no weight becomes 0."""
-    codes = octets(seed, int(np.prod(shape, dtype=np.int64))) >> (8 - bits)
-    codes[codes == 1 << (bits - 1)] = 0
-    return PowerOfTwo(shape, codes, bits=bits, least=least, scale=scale)
-
-
-def powers_of_two() -> Compressed:
-    """Each width of a code, scales, filters, both ends of the exponents, and nothing."""
-    held: dict[str, Format] = {
-        f"bits{bits}.weight": power(f"power{bits}", (6, 11), bits, -2 * bits, 1.0)
-        for bits in POWER_WIDTHS
-    }
-    held |= {
-        "scaled.weight": power("scaled", (6, 11), 4, -5, 0.75),
-        "filters": power("power filters", (4, 3, 2, 2), 5, -9, 1.5),
-        "least": power("power least", (3, 7), 8, -126, 1.0),
-        "largest": power("power largest", (3, 7), 3, 125, 1.0),
-        "rounded.weight": PowerOfTwo.from_tensor(values("power rounded", 5, 9), 4),
-        "no.rows": power("power none", (0, 4), 4, 0, 1.0),
-    }
-    return Compressed(held)
 
 
 RECIPES: dict[str, Callable[[], Compressed]] = {
