@@ -46,6 +46,7 @@ from methods.sampled_layers import (
     start,
     start_ranges,
 )
+from methods.stand_ins import in_place_of
 from methods.weights import AppliesTo, require_weights
 
 _START, _ORDER, _DRAWS = range(3)
@@ -210,7 +211,7 @@ def train(task: Task, network: nn.Module, training: Training, seed: int) -> None
     best: float | None = None
     kept = copy.deepcopy(network.state_dict())
     for epoch in range(config.train_epochs):
-        with _in_place_of(network, training.layers, sampled), _slips(network, training, sampled):
+        with in_place_of(network, training.layers, sampled), _slips(network, training, sampled):
             _one_epoch(task, network, training, sampled, epoch, seed)
         last = epoch == config.train_epochs - 1
         if last or (config.keep == "best" and (epoch + 1) % config.evaluate_every == 0):
@@ -285,27 +286,6 @@ def recompute_statistics(task: Task, network: nn.Module, seed: int) -> None:
     for one, momentum in zip(tracking, momenta, strict=True):
         one.momentum = momentum
     network.eval()
-
-
-@contextlib.contextmanager
-def _in_place_of(
-    network: nn.Module, layers: dict[str, Layer], sampled: dict[str, SampledLayer]
-) -> Iterator[None]:
-    """Within it, ``sampled`` stand in ``network`` wherever ``layers`` do."""
-    replaced = {id(layers[name]): layer for name, layer in sampled.items()}
-    places = [
-        (parent, key, child, replaced[id(child)])
-        for parent in network.modules()
-        for key, child in parent._modules.items()
-        if id(child) in replaced
-    ]
-    for parent, key, _, layer in places:
-        setattr(parent, key, layer)
-    try:
-        yield
-    finally:
-        for parent, key, child, _ in places:
-            setattr(parent, key, child)
 
 
 @contextlib.contextmanager

@@ -38,6 +38,7 @@ from methods.hashed_layers import HashedLinear, RandomEdges, RandomFactor, Store
 from methods.hashing import derived_seed
 from methods.method import MethodConfig, Task, UnsuitableTask
 from methods.seeds import seeded
+from methods.stand_ins import in_place_of
 from methods.training import cosine
 from methods.weights import require_weights
 
@@ -120,7 +121,7 @@ class HashedNets:
             name: _stored(layer, budgets[name], config, derived_seed(seed, at)).to(task.device)
             for at, (name, layer) in enumerate(linear.items())
         }
-        with _in_place_of(network, linear, stored):
+        with in_place_of(network, linear, stored):
             train(task, network, config, seed)
         formats: dict[str, Format] = {}
         for name, layer in stored.items():
@@ -164,27 +165,6 @@ def _stored(layer: nn.Linear, budget: Budget, config: HashedNetsConfig, seed: in
         hash_biases=config.hash_biases,
         rescale_gradient=config.rescale_gradient,
     )
-
-
-@contextlib.contextmanager
-def _in_place_of(
-    network: nn.Module, linear: dict[str, nn.Linear], stored: dict[str, StoredLinear]
-) -> Iterator[None]:
-    """Within it, ``stored`` stand in ``network`` wherever ``linear`` do."""
-    replaced = {id(linear[name]): layer for name, layer in stored.items()}
-    places = [
-        (parent, key, child, replaced[id(child)])
-        for parent in network.modules()
-        for key, child in parent._modules.items()
-        if id(child) in replaced
-    ]
-    for parent, key, _, layer in places:
-        setattr(parent, key, layer)
-    try:
-        yield
-    finally:
-        for parent, key, child, _ in places:
-            setattr(parent, key, child)
 
 
 def train(task: Task, network: nn.Module, config: HashedNetsConfig, seed: int) -> None:

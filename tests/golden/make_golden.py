@@ -28,7 +28,7 @@ from methods.formats.sparse_codebook import CodebookDtype, SparseCodebook
 FOLDER = Path(__file__).parent
 sys.path.insert(0, str(FOLDER))  # tests load this file by its place, without its neighbours
 
-from factored_recipes import fixed_factors, hashed, low_rank
+from factored_recipes import fixed_factors, hashed, low_rank  # noqa: E402
 from golden_values import octets, values  # noqa: E402
 from low_precision_recipes import powers_of_two, ternary, uniform_grids  # noqa: E402
 

@@ -15,7 +15,6 @@ from methods.few_multiplications import (
     FewMultiplications,
     FewMultiplicationsConfig,
     Training,
-    _in_place_of,
     _slips,
     drawn_layers,
     recompute_statistics,
@@ -37,6 +36,7 @@ from methods.sampled_layers import (
     threshold_,
 )
 from methods.seeds import seeded
+from methods.stand_ins import in_place_of
 from methods.training import ClassificationTask
 
 METHOD = FewMultiplications()
@@ -346,7 +346,7 @@ def test_the_authors_slip_leaves_out_the_normalisation():
         sampled = training.sampled(0)
         network.zero_grad()
         x = torch.randint(0, 2, (8, 6), generator=seeded(1)).float()  # rounded to itself
-        with _in_place_of(network, layers, sampled), _slips(network, training, sampled):
+        with in_place_of(network, layers, sampled), _slips(network, training, sampled):
             errors = {}
 
             def note(module, inputs, output, errors=errors):
