@@ -1,4 +1,4 @@
-"""Float activations times weights of two or three values: look-ups of sums of a few inputs.
+"""Float activations times weights of a few values: look-ups of products or sums of a few.
 
 The run-time form of ``lookup.LookupLinear`` where all subspaces have the same codebook, all
 combinations of the values.
@@ -14,16 +14,16 @@ import torch
 from numpy.typing import NDArray
 
 from methods.kernels.lookup import LookupLinear, uses_avx512
-from methods.kernels.packing import LOOKUPS, aligned, digit_book, digit_codes, lookup_words
+from methods.kernels.packing import aligned, digit_book, digit_codes, lookup_words
 
 Loop = Callable[[int, int, NDArray[np.float32]], object]
-_ENTRIES = 32
-_WIDTHS = {2: (5, 6), 3: (3, 4)}
-"""Inputs of a look-up with AVX-512, where a table has 32 entries, and without."""
+_WIDTHS = {2: (5, 6), 3: (3, 4), 16: (1, 2)}
+"""By the number of values: inputs of a look-up with AVX-512, whose tables have 32 entries at most,
+and without, where they have 256."""
 
 
 class FewValues:
-    """Weights (outputs, inputs) that are one of two or three values, for float activations."""
+    """Weights (outputs, inputs) that are one of 2, 3 or 16 values, for float activations."""
 
     def __init__(self, digits: NDArray[np.uint8], values: NDArray[np.float32]) -> None:
         """Hold ``digits`` (outputs, inputs), each the place of a weight in ``values``."""
@@ -36,8 +36,9 @@ class FewValues:
             books = np.broadcast_to(book, (len(codes), *book.shape))
             self._loop = LookupLinear(codes, books, self.shape[1])
             return
-        self._words = lookup_words(codes)
-        columns = np.zeros((LOOKUPS, self.width, _ENTRIES), np.float32)
+        self._bits = max(4, (len(book) - 1).bit_length())
+        self._words = lookup_words(codes, self._bits)
+        columns = np.zeros((32 // self._bits, self.width, 1 << self._bits), np.float32)
         columns[:, :, : len(book)] = book.T
         self._books = columns.reshape(-1)
 
@@ -65,7 +66,8 @@ class FewValues:
             return partial(_by_loop, self._loop, scales)
         from methods.kernels.book_loops import by_registers
 
-        return partial(by_registers, self._words, self._books, self.width, scales)
+        bits = (0,) * self._bits
+        return partial(by_registers, bits, self._words, self._books, self.width, scales)
 
 
 def _by_loop(

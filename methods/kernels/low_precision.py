@@ -113,9 +113,10 @@ class LowPrecisionRows(ABC):
         For timing from cold caches; what no product has asked for yet is made when one does.
         """
         other = copy.copy(self)
-        if "_packed" in vars(self):
-            packed: NDArray[Any] = vars(self)["_packed"]
-            vars(other)["_packed"] = aligned(packed).reshape(packed.shape)
+        for name in ("_packed", "_nibbles"):
+            if name in vars(self):
+                packed: NDArray[Any] = vars(self)[name]
+                vars(other)[name] = aligned(packed).reshape(packed.shape)
         if "_few_values" in vars(self):
             vars(other)["_few_values"] = vars(self)["_few_values"].with_own_layout()
         for loop in ("_float_loop", "_int8_loop"):

@@ -9,9 +9,8 @@ SET_OUTPUTS = 128
 SET_INPUTS = 15
 """Three codes of five bits, in the low bits of a word of 16."""
 CODE_OUTPUTS = 256
+NIBBLE_OUTPUTS = 128
 LOOKUP_OUTPUTS = 16
-LOOKUPS = 6
-"""Codes of five bits in a word of 32."""
 _CACHE_LINE = 64
 _Value = TypeVar("_Value", bound=np.generic)
 
@@ -67,14 +66,31 @@ def code_bytes(codes: NDArray[np.uint8]) -> NDArray[np.uint8]:
     return aligned(packed.transpose(0, 3, 1, 2, 4))
 
 
-def lookup_words(codes: NDArray[np.uint8]) -> NDArray[np.uint32]:
-    """Codes (m, outputs) of five bits, six a word: (m / 6, outputs), outputs filled up to 16 n."""
-    count, outputs = codes.shape
-    filled = np.zeros((_up(count, LOOKUPS), _up(outputs, LOOKUP_OUTPUTS)), np.uint32)
+def nibble_bytes(codes: NDArray[np.uint8]) -> NDArray[np.uint8]:
+    """Codes (outputs, inputs) of four bits, two outputs a byte.
+
+    Flat: (outputs / 128, inputs / 4, 4, 16, 4) bytes; the low bits of a byte belong to the output
+    32 r + l of its block, r and l the third and fourth index, the high ones to that 16 behind it.
+    """
+    outputs, inputs = codes.shape
+    filled = np.zeros((_up(outputs, NIBBLE_OUTPUTS), _up(inputs, 4)), np.uint8)
+    filled[:outputs, :inputs] = codes
+    parts = filled.reshape(-1, 4, 2, 16, filled.shape[1] // 4, 4)
+    packed = parts[:, :, 0] | parts[:, :, 1] << np.uint8(4)
+    return aligned(packed.transpose(0, 3, 1, 2, 4))
+
+
+def lookup_words(codes: NDArray[np.uint8], bits: int) -> NDArray[np.uint32]:
+    """Codes (m, outputs) of so many bits, 32 / bits a word, the first in the lowest ones.
+
+    (words, outputs), outputs filled up to a multiple of 16.
+    """
+    (count, outputs), held = codes.shape, 32 // bits
+    filled = np.zeros((_up(count, held), _up(outputs, LOOKUP_OUTPUTS)), np.uint32)
     filled[:count, :outputs] = codes
-    words = np.zeros((len(filled) // LOOKUPS, filled.shape[1]), np.uint32)
-    for s in range(LOOKUPS):
-        words |= filled[s::LOOKUPS] << np.uint32(5 * s)
+    words = np.zeros((len(filled) // held, filled.shape[1]), np.uint32)
+    for s in range(held):
+        words |= filled[s::held] << np.uint32(bits * s)
     return aligned(words).reshape(words.shape)
 
 

@@ -3,18 +3,21 @@
 Codes lie two a byte where they have four bits or fewer. Activations rounded to int8 are shifted
 left by a weight's exponent, above the least one that occurs, in 32 bits where all sums fit, else
 in 64; exponents too far apart for that are summed in several ranges. Float activations are
-multiplied by the exact powers.
+multiplied by the exact powers. With AVX-512 (int8: and VNNI), codes of four bits are looked up
+instead: a processor that multiplies 64 bytes at once gains nothing by shifts (``nibble_loops``,
+``books``). The sums are the same to the bit.
 """
 
-from functools import cached_property
+from functools import cached_property, partial
 from typing import Any
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from methods.kernels.books import Loop
+from methods.kernels.books import FewValues, Loop
 from methods.kernels.low_precision import LowPrecisionRows
+from methods.kernels.packing import NIBBLE_OUTPUTS, nibble_bytes
 
 TOLERANCE = 5e-7
 """Of each output's sum of magnitudes, with float activations."""
@@ -65,11 +68,15 @@ class PowerOfTwoRows(LowPrecisionRows):
 
     @property
     def bytes_read(self) -> int:
-        return self._packed.nbytes if self._compiled else 4 * self.codes.size
+        if not self._compiled:
+            return 4 * self.codes.size
+        return self._nibbles.nbytes if self._by_dots else self._packed.nbytes
 
     @property
     def float_bytes_read(self) -> int:
-        return self.bytes_read
+        if not self._compiled:
+            return 4 * self.codes.size
+        return self._few_values.bytes_read if self._by_books else self._packed.nbytes
 
     @cached_property
     def _ranges(self) -> list[tuple[int, int]]:
@@ -81,6 +88,42 @@ class PowerOfTwoRows(LowPrecisionRows):
     @property
     def _by_halves(self) -> bool:
         return self.bits <= HALF_BYTE
+
+    @property
+    def _by_dots(self) -> bool:
+        return self._by_halves and not self.wide and self.path == "avx512-vnni"
+
+    @property
+    def _by_books(self) -> bool:
+        return self._by_halves and self.path.startswith("avx512")
+
+    @property
+    def _half_byte_codes(self) -> NDArray[np.uint8]:
+        """As if all had four bits: the sign's is the highest one."""
+        negative = self.codes >= self._sign
+        places = self.codes & np.uint8(self._sign - 1)
+        return np.where(negative, places | np.uint8(8), places).astype(np.uint8)
+
+    @cached_property
+    def _nibbles(self) -> NDArray[np.uint8]:
+        return nibble_bytes(self._half_byte_codes)
+
+    @cached_property
+    def _whole_values(self) -> tuple[NDArray[np.int8], NDArray[np.int32]]:
+        """Of each code, four times, and -128 times the sum of each output's."""
+        places = np.arange(16) % 8 - 1 - self.low
+        powers = np.where((places >= 0) & (places < self.span), 1 << np.maximum(places, 0), 0)
+        values = np.where(np.arange(16) < 8, powers, -powers).astype(np.int8)
+        offsets = np.zeros(-(-self.shape[0] // NIBBLE_OUTPUTS) * NIBBLE_OUTPUTS, np.int64)
+        offsets[: self.shape[0]] = values.astype(np.int64)[self._half_byte_codes].sum(1)
+        return np.tile(values, 4), (-128 * offsets).astype(np.int32)
+
+    @cached_property
+    def _few_values(self) -> FewValues:
+        powers = np.ldexp(np.float32(self.scale), np.arange(7) + self.least)
+        powers[(1 << self.bits) // 2 - 1 :] = 0  # beyond those of fewer bits
+        none = np.zeros(1, np.float32)
+        return FewValues(self._half_byte_codes, np.concatenate([none, powers, none, -powers]))
 
     @property
     def _sign(self) -> int:
@@ -110,7 +153,12 @@ class PowerOfTwoRows(LowPrecisionRows):
         kind = np.int64 if self.wide else np.int32
         if self._compiled and whole.device.type == "cpu":
             found: NDArray[Any] = np.zeros((len(whole), self.shape[0]), kind)
-            if found.size and self.shape[1]:
+            if found.size and self.shape[1] and self._by_dots:
+                from methods.kernels import nibble_loops
+
+                table, offsets = self._whole_values
+                nibble_loops.integers(self._nibbles, table, offsets, whole.numpy(), found)
+            elif found.size and self.shape[1]:
                 self._sum_compiled(self._filled(whole.numpy()), first, count, found)
             return torch.from_numpy(found)
         places = (self.codes & np.uint8(self._sign - 1)).astype(np.int64) - 1 - first
@@ -134,8 +182,10 @@ class PowerOfTwoRows(LowPrecisionRows):
             return np.ascontiguousarray(rows)
         return np.pad(rows, ((0, 0), (0, self._inputs - rows.shape[1])))
 
-    @property
+    @cached_property
     def _float_loop(self) -> Loop:
+        if self._by_books:
+            return self._few_values.loop(np.ones(self.shape[0], np.float32))
         return self._multiply_rows
 
     def _multiply_rows(self, address: int, inputs: int, out: NDArray[np.float32]) -> None:
@@ -147,9 +197,15 @@ class PowerOfTwoRows(LowPrecisionRows):
             self._filled(rows), out,
         )  # fmt: skip
 
-    @property
+    @cached_property
     def _int8_loop(self) -> Loop:
-        return self._shift_rows
+        if not self._by_dots:
+            return self._shift_rows
+        from methods.kernels import nibble_loops
+
+        table, offsets = self._whole_values
+        power = 2.0 ** (self.low + self.least)
+        return partial(nibble_loops.product, self._nibbles, table, offsets, power, self.scale)
 
     def _shift_rows(self, address: int, inputs: int, out: NDArray[np.float32]) -> None:
         from methods.kernels import power_of_two_loops

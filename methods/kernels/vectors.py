@@ -1,8 +1,8 @@
 """Vector code for numba's intrinsics: 16 lanes of float32 or of words; imports numba.
 
 The code is LLVM's own, so it compiles for any processor, in registers of 16 lanes where it has
-them and in several narrower ones elsewhere; only ``look_up``, ``permute`` and ``dot`` need
-AVX-512.
+them and in several narrower ones elsewhere; only ``look_up``, ``look_up_bytes``, ``permute`` and
+``dot`` need AVX-512.
 """
 
 from typing import Any
@@ -100,6 +100,11 @@ class Vectors:
     def permute(self, table: Any, index: Any) -> Any:
         """In each of 32 lanes of 16 bits the entry that the low five bits of ``index`` name."""
         return self._call("llvm.x86.avx512.permvar.hi.512", table, index, result=SHORTS)
+
+    def look_up_bytes(self, table: Any, index: Any) -> Any:
+        """In each byte one of the 16 beside it in ``table``, which ``index`` (0 to 15) names."""
+        codes = self.builder.bitcast(index, BYTES)
+        return self._call("llvm.x86.avx512.pshuf.b.512", table, codes, result=BYTES)
 
     def dot(self, sums: Any, unsigned: Any, signed: Any) -> Any:
         """``sums`` and, in each word's lane, the four products of its bytes."""
