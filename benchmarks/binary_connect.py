@@ -178,7 +178,7 @@ class MnistNarrowBinaryConnect(_BinaryConnect):
     revision: ClassVar[int] = 1
     plans: ClassVar[Mapping[Scale, Plan]] = {
         "full": Plan(
-            normalised_mlp_3x256, 200, 30, shifts=(1, 2, 3, 4, 6), shift_epochs=8
+            normalised_mlp_3x256, 200, 24, shifts=(1, 2, 3, 4, 6), shift_epochs=6
         ),
         "quick": Plan(
             normalised_mlp_3x256, 200, 2, rows=4_000, validation_rows=1_000,
@@ -196,7 +196,7 @@ class FashionConvnetBinaryConnect(_BinaryConnect):
     digits: ClassVar[Digits] = "centred-32"
     plans: ClassVar[Mapping[Scale, Plan]] = {
         "full": Plan(
-            normalised_convnet_narrow, 100, 12, rows=10_000, validation_rows=5_000
+            normalised_convnet_narrow, 100, 10, rows=10_000, validation_rows=5_000
         ),
         "quick": Plan(normalised_convnet_narrow, 100, 1, rows=1_000, validation_rows=500),
     }  # fmt: skip

@@ -49,6 +49,7 @@ from methods.sampled_layers import (
 from methods.stand_ins import in_place_of
 from methods.weights import AppliesTo, require_weights
 
+NOT_SMALLER = "only the training is another one: weights are stored as they are, none is smaller"
 _START, _ORDER, _DRAWS = range(3)
 """Uses of the seed, each with numbers of its own."""
 _SEEDS = 2**48
@@ -147,7 +148,8 @@ class FewMultiplications:
         start(network, layers, ranges, derived_seed(seed, _START) % _SEEDS)
         scales = {name: high / 2 for name, high in ranges.items()}
         train(task, network, Training(layers, scales, config), seed)
-        return Compressed.from_module(network, {}, metadata={"method": self.name})
+        metadata = {"method": self.name, "remark": NOT_SMALLER}
+        return Compressed.from_module(network, {}, metadata=metadata)
 
 
 def drawn_layers(network: nn.Module, applies_to: AppliesTo) -> dict[str, Layer]:

@@ -26,6 +26,7 @@ from methods.bits import Reader, pack_fields, unpack_fields
 from methods.formats.decoded_once import DecodedOnce
 from methods.formats.format import FormatError, check_parts
 from methods.huffman import pack_symbols, unpack_symbols
+from methods.kernels.low_precision import MAX_INPUTS
 from methods.kernels.ternary import TernaryRows
 
 Coding = Literal["two-bit", "five-trits", "entropy"]
@@ -113,7 +114,7 @@ class Ternary(DecodedOnce):
         dilation: tuple[int, int] = (1, 1),
         groups: int = 1,
     ) -> torch.Tensor:
-        if len(self.shape) == 2 and x.device.type == "cpu":
+        if len(self.shape) == 2 and x.device.type == "cpu" and self.shape[1] <= MAX_INPUTS:
             if self._rows is None:
                 self._rows = TernaryRows(
                     self.signs.reshape(self.shape), self.positive, self.negative
