@@ -170,5 +170,7 @@ def _function(side: Side, cache: Cache) -> Function:
         return side.product
     held = COLD_CACHES * (largest_cache_bytes() or UNKNOWN_CACHE_BYTES)
     copies = [side.copied() for _ in range(max(2, math.ceil(held / side.weight_bytes)))]
+    for product in copies:  # which makes what is made at the first use
+        product()
     turns: Iterator[Function] = itertools.cycle(copies)
     return lambda: next(turns)()

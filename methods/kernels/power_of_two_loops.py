@@ -11,8 +11,6 @@ import numpy as np
 
 from methods.kernels.activation_loops import round_row, rows_at
 
-AT_ONCE = 512
-"""Inputs whose products are added up in float32 before their sum goes into one of float64."""
 EXPONENT, BIAS = 23, 127
 """Of float32: where its exponent's bits are, and what is added to it there."""
 
@@ -106,9 +104,10 @@ def _value_row(codes: Any, sign: Any, shift: Any, least: Any, scale: Any, values
 
 
 def _dot(x: Any, values: Any) -> Any:
-    total = np.float32(0)
+    """In float64, where the products are exact: short rows have no sums to split into lanes."""
+    total = np.float64(0)
     for j in range(x.size):
-        total += x[j] * values[j]
+        total += np.float64(x[j]) * np.float64(values[j])
     return total
 
 
@@ -130,10 +129,7 @@ def _floats(
         unpack_row(packed[o], by_halves, codes)
         value_row(codes, np.int32(sign), np.int32(shift), np.int32(least), scale, values)
         for row in range(x.shape[0]):
-            total = 0.0
-            for start in range(0, inputs, AT_ONCE):
-                total += dot(x[row, start : start + AT_ONCE], values[start : start + AT_ONCE])
-            out[row, o] = np.float32(total)
+            out[row, o] = np.float32(dot(x[row], values))
 
 
 integers: Any = numba.njit(nogil=True, cache=True)(_integers)
