@@ -1,6 +1,7 @@
 """The data sets that there are, as declarations: files, digests, licences and sources.
 
-Every size and SHA-256 is of the uncompressed file and was computed from the file. The order of
+Every size and SHA-256 is of the uncompressed file and was computed from the file, but for CIFAR-10:
+that is its archive, and its digest the one that others publish. The order of
 `Dataset.sources` is the order in which they are asked, after the cache.
 """
 

@@ -3,8 +3,9 @@
 Zhu et al., ICLR 2017, section 5.1: on CIFAR-10 ternary weights cost ResNet-20 0.64 points and gain
 0.04 to 0.36 in ResNet-32 to 56, so that depth helps them. Here are smaller networks of the same
 kind on grey images, and part of the training images. From a float32 network of each depth the
-ternary and the float32 one train on for as many epochs, each at a rate chosen on the validation
-images; in the shallowest one scale a layer and no zeros stand beside them. The first layer stays
+ternary and the float32 one train on for as many epochs, each at a rate chosen for the shallowest on
+Fashion-MNIST's validation images; in the shallowest one scale a layer and no zeros stand beside
+them. The first layer stays
 float32, as in the authors' code. Nothing is chosen by the test images.
 """
 

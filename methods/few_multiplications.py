@@ -16,6 +16,9 @@ Lin, Courbariaux, Memisevic, Bengio: "Neural Networks with Few Multiplications",
    lowest validation error is kept. What is stored is dense: the method saves multiplications in
    training and claims no size.
 
+The paper says that shifts are bounded in all its experiments; its authors' code bounds those of
+convolutions alone, and the defaults are the code's.
+
 Differences: those statistics come from the training images alone, not from the validation images
 too, and their variance is the unbiased one; training images are shuffled each epoch; two slips of
 the authors' code are repeated only by ``authors_slips``. The rate is made for networks with batch
@@ -37,6 +40,7 @@ from methods.hashing import derived_seed
 from methods.method import Loss, MethodConfig, Task, UnsuitableTask
 from methods.random_rounding import Exponents
 from methods.sampled_layers import (
+    NORMALISATIONS,
     Layer,
     SampledConvolution,
     SampledLayer,
@@ -54,7 +58,6 @@ _START, _ORDER, _DRAWS = range(3)
 """Uses of the seed, each with numbers of its own."""
 _SEEDS = 2**48
 """Seeds of the order of batches are below this: the loop makes others of them."""
-_NORMALISATION = nn.modules.batchnorm._BatchNorm
 
 
 class FewMultiplicationsConfig(MethodConfig):
@@ -270,8 +273,11 @@ def squared_hinge(outputs: torch.Tensor, targets: torch.Tensor) -> torch.Tensor:
 
 
 def recompute_statistics(task: Task, network: nn.Module, seed: int) -> None:
-    """Statistics of batch normalisation from nothing: the mean over the training minibatches."""
-    found = [one for one in network.modules() if isinstance(one, _NORMALISATION)]
+    """Statistics of batch normalisation from nothing: the mean over the training minibatches.
+
+    Those of frozen ones, too: in training they normalise by each minibatch.
+    """
+    found = [one for one in network.modules() if isinstance(one, NORMALISATIONS)]
     tracking = [one for one in found if one.track_running_stats]
     if not tracking:
         return
@@ -302,7 +308,7 @@ def _slips(
         for layer in sampled.values():
             at = order.index(layer) + 1
             follows = order[at] if at < len(order) else None
-            if isinstance(layer, SampledLinear) and isinstance(follows, _NORMALISATION):
+            if isinstance(layer, SampledLinear) and isinstance(follows, NORMALISATIONS):
                 handles.append(follows.register_forward_hook(_noting(layer)))
     try:
         yield

@@ -25,6 +25,15 @@ Weights = Literal["real", "binary", "ternary"]
 Layer = nn.Linear | nn.Conv2d
 
 
+NORMALISATIONS = nn.modules.batchnorm._BatchNorm
+
+
+def is_frozen(module: nn.Module) -> bool:
+    """Whether it has parameters and none of them is to be trained."""
+    own = list(module.parameters())
+    return bool(own) and not any(one.requires_grad for one in own)
+
+
 @dataclass(frozen=True)
 class Sampling:
     """How a layer draws its weights and rounds its inputs."""
@@ -61,11 +70,11 @@ class SampledLayer(nn.Module):
         self._bits = RandomBits(seed)
 
     def draw(self) -> None:
-        """Draw the weights for the next minibatch."""
+        """Draw the weights for the next minibatch; real ones are taken as they are now."""
+        weight = self.weight.detach()
         if self.sampling.weights != "real":
-            self.drawn = draw_weights(
-                self.weight.detach(), self.scale, self.sampling.weights, self._bits
-            )
+            weight = draw_weights(weight, self.scale, self.sampling.weights, self._bits)
+        self.drawn = weight
 
     def rounded(self, x: torch.Tensor) -> torch.Tensor:
         """The inputs as the gradient of the weights takes them."""
@@ -213,7 +222,7 @@ def start(
             if layer.bias is not None:
                 layer.bias.zero_()
         for module in network.modules():
-            if isinstance(module, nn.modules.batchnorm._BatchNorm):
+            if isinstance(module, NORMALISATIONS) and not is_frozen(module):
                 module.reset_parameters()
 
 

@@ -2,7 +2,8 @@
 
 Zhu et al., ICLR 2017, section 3. Besides the paper's two trained scales, the forms that it is held
 against: one scale by least squares (ternary weight networks, Li and Liu 2016, arXiv 1605.04711) and
-no zeros (binary weight networks, Rastegari et al., ECCV 2016).
+no zeros (after the binary weight networks of Rastegari et al., ECCV 2016, who have a scale for each
+filter; here a layer has one, and gradients go straight through).
 """
 
 import math

@@ -16,7 +16,9 @@ For comparison, with the same training: one scale by least squares (ternary weig
 zeros (binary weight networks), whose gradients go straight through to the copy.
 
 Differences: scales start at the mean magnitude of their weights where no batch normalisation
-follows to absorb the authors' 1; a scale that training drives below zero stops there.
+follows to absorb the authors' 1; a scale that training drives below zero stops there. Layers that
+are frozen (``requires_grad`` False) stay float32 where the network is trained. Binary weights have
+one scale a layer, where their authors have one for each filter.
 """
 
 import copy
@@ -127,7 +129,15 @@ class TrainedTernaryQuantization:
         if not task.can_train:
             metadata["remark"] = "no data: weights were rounded, and nothing was trained"
         rule = _rule(network, config, trains)
-        weights = [TernaryWeight(one, rule) for one in ternary_layers(network, config)]
+        layers = [
+            one for one in ternary_layers(network, config) if one.tensor.requires_grad or not trains
+        ]
+        if not layers:
+            raise UnsuitableTask(
+                "every layer that would be ternary is frozen: set requires_grad on those that may "
+                "change"
+            )
+        weights = [TernaryWeight(one, rule) for one in layers]
         if trains:
             told = train_ternary(task, network, weights, _training(network, config), seed=seed)
         else:

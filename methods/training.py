@@ -15,6 +15,8 @@ ERROR = Metric(title="error", unit="fraction", direction="lower", interval="bino
 
 FROZEN_KINDS = (nn.Linear, nn.Conv2d, nn.ReLU, nn.MaxPool2d, nn.AvgPool2d, nn.Flatten)
 """Layers that give the same in training and in use: their outputs may be computed once."""
+LAID_OUT = ("torch.nn.", "methods.residual_networks")
+"""Modules of these compute the same in any memory format; a user's own may call view()."""
 FROZEN_BYTES = 2**30
 """At most so much is kept of what frozen layers give."""
 
@@ -115,9 +117,8 @@ class ClassificationTask:
             UnsuitableTask: nothing is left to train, or training diverges.
         """
         modules = list(network.modules())
-        # A forward of the user's own may call view(), which needs the usual memory format.
         if any(isinstance(module, nn.Conv2d) for module in modules) and all(
-            type(module).__module__.startswith(("torch.nn.", "methods.")) for module in modules
+            type(module).__module__.startswith(LAID_OUT) for module in modules
         ):
             network.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
         trainable = [one for one in network.parameters() if one.requires_grad]

@@ -34,8 +34,9 @@ _SCALES: dict[Unit, tuple[Unit, str]] = {
 }
 
 SYMBOLS: dict[Unit, str] = {
-    "fraction": "", "percent": "%", "percentage_points": "points", "ratio": "×", "number": "", "count": "",
-    "thousands": "K", "millions": "M", "billions": "G", "bits": "bit", "bits_per_weight": "bit",
+    "fraction": "", "percent": "%", "percentage_points": "points", "ratio": "×", "number": "",
+    "count": "", "thousands": "K", "millions": "M", "billions": "G", "bits": "bit",
+    "bits_per_weight": "bit",
     "bits_per_character": "bit/char", "bytes": "B", "kilobytes": "kB", "megabytes": "MB",
     "seconds": "s", "milliseconds": "ms", "microseconds": "µs", "cycles": "cycles",
     "watts": "W", "milliwatts": "mW", "joules": "J", "microjoules": "µJ", "picojoules": "pJ",

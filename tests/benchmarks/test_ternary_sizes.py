@@ -51,8 +51,10 @@ def test_a_file_has_the_bytes_that_arithmetic_gives_and_a_small_header() -> None
     network = lenet_300_100(0)
     generator = np.random.default_rng(0)
     formats = {
-        f"{name}.weight": Ternary(shape, generator.integers(-1, 2, shape[0] * shape[1]), 1, shape[0])
-        for name, shape in {"ip1": (300, 784), "ip2": (100, 300), "ip3": (10, 100)}.items()
+        f"{name}.weight": Ternary(shape, generator.integers(-1, 2, shape[0] * shape[1]), 1, 1 + at)
+        for at, (name, shape) in enumerate(
+            {"ip1": (300, 784), "ip2": (100, 300), "ip3": (10, 100)}.items()
+        )
     }
     parts = Compressed.from_module(network, formats).size_bytes()
     weights = sum(

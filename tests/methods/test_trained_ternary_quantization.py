@@ -128,7 +128,7 @@ def test_a_side_that_no_weight_is_on_starts_at_the_threshold_and_not_at_a_mean_o
     with torch.no_grad():
         module.weight.abs_()
     one = ternary(module, threshold=0.5)
-    assert one.negative.item() == pytest.approx(0.5 * float(module.weight.abs().max()))
+    assert one.negative.item() == pytest.approx(0.5 * module.weight.abs().max().item())
     with torch.no_grad():
         module.weight.zero_()
     one = ternary(module)
@@ -251,6 +251,22 @@ def test_a_network_that_keeps_no_layer_to_be_ternary_is_refused() -> None:
     task.network = nn.Sequential(nn.Linear(48, 4))
     with pytest.raises(UnsuitableTask, match=r"1 layers with weights.*full_precision"):
         TrainedTernaryQuantization().compress(task, config, seed=0)
+
+
+def test_a_frozen_layer_stays_float32_and_a_network_of_them_is_refused() -> None:
+    task = WatchedTask()
+    task.network.get_submodule("ip1").requires_grad_(False)
+    config = TrainedTernaryConfig(full_precision="none", train_epochs=2, learning_rate=0.003)
+    made = TrainedTernaryQuantization().compress(task, config, seed=0)
+    kinds = [isinstance(made.formats[f"ip{at}.weight"], Ternary) for at in (1, 2, 3)]
+    assert kinds == [False, True, True]
+    assert torch.equal(made.tensors()["ip1.weight"], task.network.get_parameter("ip1.weight"))
+    assert task.validation_score(made.network) <= task.validation_score(task.network) + 0.1
+    task.network.get_submodule("ip2").requires_grad_(False)
+    with pytest.raises(UnsuitableTask, match="frozen"):
+        TrainedTernaryQuantization().compress(
+            task, config.model_copy(update={"full_precision": "first-and-last"}), seed=0
+        )
 
 
 def test_the_recipe_follows_the_network() -> None:
