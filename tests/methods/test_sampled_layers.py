@@ -1,5 +1,7 @@
 """Sampled layers: gradients against autograd's, one draw for both passes, shifts and additions."""
 
+import math
+
 import numpy as np
 import pytest
 import torch
