@@ -150,6 +150,27 @@ class TernaryFiles:
         return [f"validation errors: {told}"]
 
 
+@dataclass
+class Progress:
+    """Told each epoch of any network."""
+
+    work: int
+    """In all, in epochs times ``weight``."""
+    context: Context
+    weight: int = 1
+    """How long an epoch takes of the network that is trained now, beside others."""
+    what: str = ""
+    done: int = field(default=0, init=False)
+
+    def __call__(self) -> None:
+        self.skip(1)
+
+    def skip(self, epochs: int) -> None:
+        """So many more epochs are done, or need not be."""
+        self.done += epochs * self.weight
+        self.context.progress(min(0.96, self.done / self.work), self.what)
+
+
 def error_of(report: FileReport) -> Measurement:
     """The test error of what was read back."""
     return error_measurement(report.wrong, report.n)

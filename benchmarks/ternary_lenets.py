@@ -8,7 +8,7 @@ and without zeros (binary weight networks); and ternary with each share of zeros
 """
 
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Any, ClassVar
 
 from benchmarks.benchmark import Context, Measurement, Outcome, Scale
@@ -17,6 +17,7 @@ from benchmarks.measure import FileReport
 from benchmarks.mnist import mnist_task
 from benchmarks.reference import Recipe, train_reference
 from benchmarks.ternary_files import (
+    Progress,
     TernaryFiles,
     error_of,
     increase,
@@ -55,9 +56,9 @@ class Plan:
     epochs: int
     """Further ones, of every network, where the run names none."""
 
-    @property
-    def networks(self) -> int:
-        return 2 + len(self.others) + len(self.shares)
+    def work(self, epochs: int) -> int:
+        """Epochs of all networks, so many further ones of each."""
+        return self.recipe.epochs + (2 + len(self.others) + len(self.shares)) * epochs
 
 
 COMPARED: Mapping[str, Mapping[str, Any]] = {
@@ -116,7 +117,7 @@ class _TernaryLenet:
         if "train_epochs" not in config.model_fields_set:
             config = config.model_copy(update={"train_epochs": plan.epochs})
         files = TernaryFiles(ours, config, plan.rates, context)
-        progress = _Progress(plan, config.train_epochs, context)
+        progress = Progress(plan.work(config.train_epochs), context)
         task = mnist_task(context, plan.recipe, progress)
         progress.what = "float32"
         train_reference(
@@ -140,7 +141,7 @@ class _TernaryLenet:
 
 
 def _train(
-    plan: Plan, files: TernaryFiles, task: ClassificationTask, progress: "_Progress"
+    plan: Plan, files: TernaryFiles, task: ClassificationTask, progress: Progress
 ) -> list[Snapshot]:
     """All networks but the float32 ones; densities and scales of the ternary one."""
     told: list[Snapshot] = []
@@ -190,26 +191,6 @@ def _gather(
 
 def _rows(plan: Plan) -> str:
     return "" if plan.recipe.rows is None else f", on the first {plan.recipe.rows:,} images"
-
-
-@dataclass
-class _Progress:
-    """Told each epoch of any network."""
-
-    plan: Plan
-    epochs: int
-    context: Context
-    what: str = ""
-    done: int = field(default=0, init=False)
-
-    def __call__(self) -> None:
-        self.skip(1)
-
-    def skip(self, epochs: int) -> None:
-        """So many more epochs are done, or need not be."""
-        self.done += epochs
-        whole = self.plan.recipe.epochs + self.plan.networks * self.epochs
-        self.context.progress(min(0.96, self.done / whole), f"{self.what}, epoch {self.done}")
 
 
 class TernaryLenet300100(_TernaryLenet):

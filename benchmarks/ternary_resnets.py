@@ -10,7 +10,7 @@ float32, as in the authors' code. Nothing is chosen by the test images.
 """
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Any, ClassVar
 
 from benchmarks.benchmark import Context, Measurement, Outcome, Scale
@@ -19,6 +19,7 @@ from benchmarks.measure import FileReport
 from benchmarks.mnist import mnist_task
 from benchmarks.reference import Recipe, train_reference
 from benchmarks.ternary_files import (
+    Progress,
     TernaryFiles,
     error_of,
     increase,
@@ -90,7 +91,7 @@ class _TernaryResnets:
         if "train_epochs" not in config.model_fields_set:
             config = config.model_copy(update={"train_epochs": plan.more_epochs})
         files = TernaryFiles(ours, config, RATES, context)
-        progress = _Progress(plan.work(config.train_epochs), context)
+        progress = Progress(plan.work(config.train_epochs), context)
         told = [_train(plan, blocks, files, progress) for blocks in plan.blocks][-1]
         deepest = _name(TERNARY, plan.blocks[-1])
         reports = files.tested()
@@ -106,10 +107,10 @@ class _TernaryResnets:
         )
 
 
-def _train(plan: Plan, blocks: int, files: TernaryFiles, progress: "_Progress") -> list[Snapshot]:
+def _train(plan: Plan, blocks: int, files: TernaryFiles, progress: Progress) -> list[Snapshot]:
     """All networks of one depth; densities and scales of the ternary one."""
     context, recipe = files.context, plan.recipe(blocks)
-    progress.blocks, progress.what = blocks, f"{recipe.network} in float32"
+    progress.weight, progress.what = blocks, f"{recipe.network} in float32"
     task = mnist_task(context, recipe, progress)
     train_reference(task, recipe, digests(context.data), context.seed, skipped=progress.skip)
     epochs = files.config.train_epochs
@@ -150,25 +151,6 @@ def _gather(
     lines = {f"stage{stage}-0.conv2.weight": f"stage-{stage}" for stage in (1, 2, 3)}
     deepest = _name(TERNARY, plan.blocks[-1])
     return found | files.coded_sizes(deepest) | trajectories(told, lines)
-
-
-@dataclass
-class _Progress:
-    """Told each epoch of any network, each as long as it has blocks."""
-
-    work: int
-    context: Context
-    blocks: int = 1
-    what: str = ""
-    done: int = field(default=0, init=False)
-
-    def __call__(self) -> None:
-        self.skip(1)
-
-    def skip(self, epochs: int) -> None:
-        """So many more epochs are done, or need not be."""
-        self.done += epochs * self.blocks
-        self.context.progress(min(0.96, self.done / self.work), self.what)
 
 
 QUICK = Plan((1, 2), 1, 1, 1_000, ())
