@@ -249,7 +249,8 @@ def _layers(picture: Picture, across: Axis, up: Axis) -> list[Spec]:
     names = [picture.short(title) for title in picture.series]
     steps = sorted({point.x for point in picture.points})
     x_axis = across.ticks_at(steps) if len(steps) <= 12 else across.ticks
-    y_title = f"{picture.y_title} ({unit_symbol(picture.unit)})"
+    symbol = unit_symbol(picture.unit)
+    y_title = f"{picture.y_title} ({symbol})" if symbol else picture.y_title
     x = {"field": "x", "type": "quantitative", "scale": across.scale, "axis": x_axis,
          "title": picture.x_title}  # fmt: skip
     y = {"type": "quantitative", "scale": up.scale, "axis": up.ticks, "title": y_title}

@@ -106,8 +106,8 @@ class Axis:
 
 
 def unit_symbol(unit: Unit) -> str:
-    """For the title of an axis: the symbol, or the unit's name."""
-    return SYMBOLS[unit] or base_unit(unit).replace("_", " ")
+    """For the title of an axis: the symbol, or the unit's name; a plain number has neither."""
+    return "" if unit == "number" else SYMBOLS[unit] or base_unit(unit).replace("_", " ")
 
 
 def unit_words(unit: Unit) -> str:
