@@ -94,11 +94,11 @@ LENET_5 = Plan(
 )
 
 
-def _short(plan: Plan, rows: int) -> Plan:
+def _short(plan: Plan, rows: int, shares: tuple[int, ...] = ()) -> Plan:
     """Of the quick scale: few images and epochs, and no more than is needed to see it work."""
     recipe = plan.recipe.model_copy(update={"epochs": 2, "rows": rows})
     others = {"single_scale_error": COMPARED["single_scale_error"]}
-    return Plan(recipe, plan.float32_rate, plan.rates, plan.ternary, others, (40,), plan.layers, 2)
+    return Plan(recipe, plan.float32_rate, plan.rates, plan.ternary, others, shares, plan.layers, 2)
 
 
 class _TernaryLenet:
@@ -201,7 +201,7 @@ class TernaryLenet300100(_TernaryLenet):
     revision: ClassVar[int] = 1
     plans: ClassVar[Mapping[Scale, Plan]] = {
         "full": LENET_300_100,
-        "quick": _short(LENET_300_100, 6_000),
+        "quick": _short(LENET_300_100, 6_000, (0, 40, 80)),
     }
 
 
