@@ -38,14 +38,22 @@ CACHES: tuple[Cache, ...] = ("warm", "cold")
 
 @dataclass(frozen=True)
 class KernelRow(SpeedRow):
-    """A row that says which of the peer's ways was the fastest, and what each side reads."""
+    """A row that says which of the peer's ways was the fastest, and what each side reads.
+
+    The layer's shape stands in it, as its case has a name that does not tell it.
+    """
 
     way: str = ""
     ours_bytes: int = 0
     peer_bytes: int = 0
+    outputs: int = 0
+    inputs: int = 0
 
     def as_json(self) -> dict[str, Any]:
-        more = {"peer_way": self.way, "ours_bytes": self.ours_bytes, "peer_bytes": self.peer_bytes}
+        more = {
+            "peer_way": self.way, "ours_bytes": self.ours_bytes, "peer_bytes": self.peer_bytes,
+            "outputs": self.outputs, "inputs": self.inputs,
+        }  # fmt: skip
         return super().as_json() | more
 
 
@@ -160,7 +168,7 @@ def _rows(case: KernelCase, peers: Sequence[str], rounds: int, threads: int) -> 
             yield KernelRow(
                 case.name, peer, 1e6 * statistics.median(mine), 1e6 * statistics.median(theirs),
                 ratio.low, ratio.high, threads, cache, fastest, layer.ours.weight_bytes,
-                sides[peer, fastest].weight_bytes,
+                sides[peer, fastest].weight_bytes, *layer.rows.shape,
             )  # fmt: skip
 
 

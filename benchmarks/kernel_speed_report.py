@@ -7,7 +7,7 @@ from benchmarks.kernel_speed import CACHES, KernelReport
 from benchmarks.numbers import interval, significant
 from benchmarks.provenance import cpu_model
 
-HEADERS = ["case", "caches", "peer", "ours us", "peer us", "ratio", "95 %"]
+HEADERS = ["case", "layer", "caches", "peer", "ours us", "peer us", "ratio", "95 %"]
 _PATHS = {
     "avx512-vnni": "AVX-512 with VNNI",
     "avx512": "AVX-512 without VNNI",
@@ -20,8 +20,9 @@ def report_rows(report: KernelReport) -> list[list[str]]:
     """Cells of the table, below ``HEADERS``."""
     return [
         [
-            row.case, row.cache, row.peer, significant(row.ours_us), significant(row.peer_us),
-            significant(row.ratio, 3), interval(row.low, row.high, "ratio"),
+            row.case, f"{row.outputs} x {row.inputs}", row.cache, row.peer,
+            significant(row.ours_us), significant(row.peer_us), significant(row.ratio, 3),
+            interval(row.low, row.high, "ratio"),
         ]
         for row in report.rows
     ]  # fmt: skip

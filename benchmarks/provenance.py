@@ -140,6 +140,7 @@ def largest_cache_bytes() -> int:
     return max((1024 * int(size[:-1]) for size in sizes if size.endswith("K")), default=0)
 
 
+@cache
 def cpu_model() -> str:
     """The processor's name as the system gives it."""
     try:
