@@ -23,13 +23,13 @@ from numpy.typing import NDArray
 from methods.bits import Reader, pack_fields, unpack_fields
 from methods.formats.decoded_once import DecodedOnce
 from methods.formats.format import FormatError, check_parts
-from methods.kernels.low_precision import MAX_INPUTS
-from methods.kernels.power_of_two import TOLERANCE, PowerOfTwoRows
+from methods.kernels.exponents import check_exponents, levels, normal_exponents, stored_scale
+from methods.kernels.low_precision import TOLERANCE, gains
+from methods.kernels.power_of_two import HALF_BYTE, PowerOfTwoRows
 
 WIDTHS = range(2, 9)
-EXPONENTS = range(-126, 128)
-"""Of normal float32 numbers."""
-_LARGEST, _SMALLEST = float(np.finfo(np.float32).max), float(np.finfo(np.float32).tiny)
+FEW = 4
+"""Rows of activations, up to which a kernel of 16 values gains something."""
 
 
 class PowerOfTwo(DecodedOnce):
@@ -66,8 +66,8 @@ class PowerOfTwo(DecodedOnce):
             raise ValueError(f"a code does not fit into {bits} bits")
         if (codes == sign).any():
             raise ValueError(f"a code is {sign}, which stands for no weight")
-        self.scale = _stored_scale(scale)
-        _check_exponents(self.scale, least, levels(bits))
+        self.scale = stored_scale(scale)
+        check_exponents(self.scale, least, levels(bits))
         self.shape = tuple(shape)
         self.bits, self.least = bits, int(least)
         self.codes: NDArray[np.uint8] = codes.astype(np.uint8)
@@ -82,7 +82,7 @@ class PowerOfTwo(DecodedOnce):
         Raises:
             ValueError: a weight is not finite, or what the constructor refuses.
         """
-        stored = _stored_scale(scale)
+        stored = stored_scale(scale)
         flat = weights.detach().cpu().reshape(-1).to(torch.float64).numpy()
         if not np.isfinite(flat).all():
             raise ValueError("weights that are not finite have no nearest power of two")
@@ -114,7 +114,12 @@ class PowerOfTwo(DecodedOnce):
         dilation: tuple[int, int] = (1, 1),
         groups: int = 1,
     ) -> torch.Tensor:
-        if len(self.shape) == 2 and self.shape[1] <= MAX_INPUTS and x.device.type == "cpu":
+        """By look-ups where they gain something: AVX-512, a large matrix of four bits, few rows.
+
+        See ``Format.multiply`` and ``low_precision.gains``; else by decoded weights.
+        """
+        few = x.ndim == 1 or math.prod(x.shape[:-1]) <= FEW
+        if self.bits <= HALF_BYTE and few and gains(self.shape, x):
             return self.rows.product(x)
         geometry: dict[str, Any] = {"stride": stride, "padding": padding, "dilation": dilation}
         return super().multiply(x, **geometry, groups=groups)
@@ -160,37 +165,8 @@ class PowerOfTwo(DecodedOnce):
         )
 
 
-def levels(bits: int) -> int:
-    """How many exponents codes of so many bits tell apart."""
-    return (1 << (bits - 1)) - 1
-
-
 def nearest_exponents(sizes: NDArray[np.float64]) -> NDArray[np.int64]:
     """Of the power of two nearest to each size (0 or more), the smaller of two; 0 has none."""
     fractions, exponents = np.frexp(sizes)  # fractions from 1/2 on, below 1
     found: NDArray[np.int64] = np.where(fractions > 0.75, exponents, exponents - 1).astype(np.int64)
     return found
-
-
-def normal_exponents(scale: float) -> range:
-    """Those that give normal float32 numbers with a scale that is one itself, and positive."""
-    own = math.frexp(scale)[1] - 1
-    first, last = EXPONENTS[0], EXPONENTS[-1]
-    return range(max(first, first - own), min(last, last - own) + 1)
-
-
-def _stored_scale(scale: float) -> float:
-    with np.errstate(over="ignore"):
-        stored = float(np.array(scale, np.float64).astype(np.float32))
-    if not _SMALLEST <= stored <= _LARGEST:
-        raise ValueError(f"the scale is {scale}: positive, finite and normal in float32")
-    return stored
-
-
-def _check_exponents(scale: float, least: int, count: int) -> None:
-    """Refuse those whose products leave the range of normal float32 numbers."""
-    allowed = normal_exponents(scale)
-    if least not in allowed or least + count - 1 not in allowed:
-        raise ValueError(
-            f"{count} exponents from {least} on where {allowed[0]} to {allowed[-1]} are allowed"
-        )

@@ -26,7 +26,7 @@ from methods.bits import Reader, pack_fields, unpack_fields
 from methods.formats.decoded_once import DecodedOnce
 from methods.formats.format import FormatError, check_parts
 from methods.huffman import pack_symbols, unpack_symbols
-from methods.kernels.low_precision import MAX_INPUTS
+from methods.kernels.low_precision import gains
 from methods.kernels.ternary import TernaryRows
 
 Coding = Literal["two-bit", "five-trits", "entropy"]
@@ -114,7 +114,11 @@ class Ternary(DecodedOnce):
         dilation: tuple[int, int] = (1, 1),
         groups: int = 1,
     ) -> torch.Tensor:
-        if len(self.shape) == 2 and x.device.type == "cpu" and self.shape[1] <= MAX_INPUTS:
+        """By look-ups where they gain something: AVX-512 and a large matrix.
+
+        See ``Format.multiply`` and ``low_precision.gains``; else by decoded weights.
+        """
+        if gains(self.shape, x):
             if self._rows is None:
                 self._rows = TernaryRows(
                     self.signs.reshape(self.shape), self.positive, self.negative

@@ -28,7 +28,7 @@ from methods.bits import Reader, pack_fields, packed_bytes, unpack_fields, write
 from methods.formats.decoded_once import DecodedOnce
 from methods.formats.format import MAX_WEIGHTS, FormatError, check_parts
 from methods.kernels.binary import BinaryRows
-from methods.kernels.low_precision import MAX_INPUTS
+from methods.kernels.low_precision import gains
 
 Granularity = Literal["tensor", "channel", "group"]
 ScaleDtype = Literal["float32", "float16"]
@@ -118,7 +118,11 @@ class Uniform(DecodedOnce):
         dilation: tuple[int, int] = (1, 1),
         groups: int = 1,
     ) -> torch.Tensor:
-        if self._is_binary_matrix and x.device.type == "cpu":
+        """A large matrix of single bits by look-ups, where AVX-512 lets them gain something.
+
+        See ``Format.multiply`` and ``low_precision.gains``; else by decoded weights.
+        """
+        if self._is_binary and gains(self.shape, x):
             if self._rows is None:
                 self._rows = BinaryRows(self.codes.reshape(self.shape) == 1, self.scales)
             return self._rows.product(x)
@@ -126,10 +130,9 @@ class Uniform(DecodedOnce):
         return super().multiply(x, **geometry, groups=groups)
 
     @property
-    def _is_binary_matrix(self) -> bool:
-        """Whether a kernel of single bits multiplies it without decoding it."""
-        matrix = len(self.shape) == 2 and self.weights > 0 and self.shape[1] <= MAX_INPUTS
-        return matrix and self.bits == 1 and self.is_symmetric and self.granularity != "group"
+    def _is_binary(self) -> bool:
+        """Whether rows are of two values, plus and minus a scale."""
+        return self.bits == 1 and self.is_symmetric and self.granularity != "group"
 
     def pack(self) -> dict[str, bytes]:
         flags = self.bits | (0 if self.zeros is None else _ZEROS)

@@ -16,9 +16,6 @@ from methods.kernels.books import FewValues, Loop
 from methods.kernels.low_precision import LowPrecisionRows, exact_product
 from methods.kernels.packing import set_bytes, set_words
 
-TOLERANCE = 5e-7
-"""Of each output's sum of magnitudes, with float activations."""
-
 
 class BinaryRows(LowPrecisionRows):
     """The run-time form of a matrix (outputs, inputs) of entries +scale and -scale."""

@@ -22,6 +22,7 @@ from torch.nn import functional
 
 from methods.kernels.choice import chosen_path
 from methods.kernels.lookup_plan import Geometry, Plan
+from methods.kernels.packing import code_bits, lookup_books, lookup_words
 
 Pair = tuple[int, int]
 VARIABLE = "NETCOMPRESS_AVX512"
@@ -156,28 +157,15 @@ class LookupLinear(_Lookup):
 
     @property
     def _bits(self) -> int:
-        """Of a code in a word: a register's 16 entries take four."""
-        return max(4, (int(self.codebooks.shape[1]) - 1).bit_length())
+        return code_bits(self.codebooks.shape[1])
 
     @cached_property
     def _words(self) -> NDArray[np.uint32]:
-        """Codes of as many subspaces as fit a word, the first in the lowest bits."""
-        count = 32 // self._bits
-        groups = -(-self.codes.shape[0] // count)
-        codes = np.zeros((groups, count, -(-self.outputs // 16) * 16), np.uint32)
-        codes.reshape(groups * count, -1)[: self.codes.shape[0], : self.outputs] = self.codes
-        codes <<= np.arange(count, dtype=np.uint32)[:, None] * np.uint32(self._bits)
-        words: NDArray[np.uint32] = np.bitwise_or.reduce(codes, axis=1)
-        return words
+        return lookup_words(self.codes, self._bits)
 
     @cached_property
     def _entries(self) -> NDArray[np.float32]:
-        """Codebooks by input, filled up to whole words and registers, flat."""
-        subspaces, codewords, width = self.codebooks.shape
-        filled = self._words.shape[0] * (32 // self._bits)
-        books = np.zeros((filled, width, 1 << self._bits), np.float32)
-        books[:subspaces, :, :codewords] = self._columns
-        return books.reshape(-1)
+        return lookup_books(self._columns, len(self._words), self._bits)
 
     @cached_property
     def _by_fours(self) -> tuple[NDArray[np.float32], NDArray[np.uint8]]:

@@ -27,6 +27,13 @@ MAX_INPUTS = 2**24 - 1
 """So many products of an int8 activation with -1, 0 or 1 fit 32 bits."""
 EXACT_INPUTS = 2**17
 """Up to so many, float32 has their sum exactly."""
+TOLERANCE = 5e-7
+"""Of each output's sum of magnitudes: what a compiled product of float activations may differ."""
+ROUNDING = 2.0**-24
+"""The same of torch's, for each input: it adds up in an order of its own, all in float32."""
+GAINING_OUTPUTS, GAINING_WEIGHTS = 64, 2**16
+"""From so many on, a float product with AVX-512 takes less time than torch's with dense weights:
+small ones take as long as the call, and few outputs as long as their tables."""
 
 
 @cache
@@ -45,6 +52,24 @@ def path_here() -> Path:
     if not (uses_avx512() and with_words):
         return "loops"
     return "avx512-vnni" if with_dot else "avx512"
+
+
+def gains(shape: tuple[int, ...], x: torch.Tensor) -> bool:
+    """Whether the float product of ``x`` with a weight of this shape is one for the kernels.
+
+    It is where they are the faster ones (a matrix, ``x`` on the CPU, AVX-512, enough weights and
+    outputs) and no gradient of ``x`` is asked for, as they have no backward pass.
+    """
+    return (
+        len(shape) == 2
+        and shape[0] >= GAINING_OUTPUTS
+        and math.prod(shape) >= GAINING_WEIGHTS
+        and shape[1] <= MAX_INPUTS
+        and x.device.type == "cpu"
+        and x.dtype == torch.float32  # torch refuses others, with or without AVX-512
+        and not (x.requires_grad and torch.is_grad_enabled())
+        and path_here().startswith("avx512")
+    )
 
 
 class LowPrecisionRows(ABC):
@@ -67,11 +92,16 @@ class LowPrecisionRows(ABC):
     def _compiled(self) -> bool:
         return self.path != "torch"
 
+    @property
+    def tolerance(self) -> float:
+        """Of each output's sum of magnitudes: what ``product`` may differ on the CPU."""
+        return TOLERANCE if self._compiled else max(TOLERANCE, ROUNDING * self.shape[1])
+
     def product(self, x: torch.Tensor) -> torch.Tensor:
         """``x`` (..., inputs) times the weights: (..., outputs), float32.
 
         Raises:
-            ValueError: ``x`` has another number of inputs.
+            ValueError: ``x`` has another number of inputs, or its memory was given back.
         """
         return self._product(x, whole=False)
 
@@ -79,7 +109,7 @@ class LowPrecisionRows(ABC):
         """The same with activations rounded to int8: exact whole numbers, then scaled.
 
         Raises:
-            ValueError: ``x`` has another number of inputs.
+            ValueError: ``x`` has another number of inputs, or its memory was given back.
         """
         return self._product(x, whole=True)
 
@@ -90,10 +120,12 @@ class LowPrecisionRows(ABC):
             and x.dtype is torch.float32
             and x.is_cpu
             and x.is_contiguous()
+            and not x.is_neg()  # the sign is not in memory
         ):
+            address = _address(x, 4)
             out = np.empty((1, self.shape[0]), np.float32)
             loop = self._int8_loop if whole else self._float_loop
-            loop(x.data_ptr(), self.shape[1], out)
+            loop(address, self.shape[1], out)
             return torch.from_numpy(out)
         rows = self._as_rows(x).contiguous()
         if self._compiled and rows.device.type == "cpu" and rows.numel() and self.shape[0]:
@@ -164,7 +196,8 @@ class LowPrecisionRows(ABC):
         """(n, inputs) float32, without a history."""
         if x.ndim == 0 or x.shape[-1] != self.shape[1]:
             raise ValueError(f"an input of shape {tuple(x.shape)} for weights of {self.shape}")
-        rows = x.detach().to(torch.float32)
+        _check_memory(x)
+        rows = x.detach().to(torch.float32).resolve_neg()
         return rows if x.ndim == 2 else rows.reshape(math.prod(x.shape[:-1]), self.shape[1])
 
     def _as_bytes(self, x: torch.Tensor) -> torch.Tensor:
@@ -173,7 +206,25 @@ class LowPrecisionRows(ABC):
                 f"an input of shape {tuple(x.shape)} and type {x.dtype} where int8 of "
                 f"(n, {self.shape[1]}) belongs"
             )
-        return x.contiguous()
+        _check_memory(x)
+        return x.resolve_neg().contiguous()
+
+
+def _address(x: torch.Tensor, itemsize: int) -> int:
+    """Of the first value.
+
+    Raises:
+        ValueError: the storage's own address is 0, as after ``resize_(0)``.
+    """
+    address = x.data_ptr()
+    if address == itemsize * x.storage_offset():
+        raise ValueError(f"an input of shape {tuple(x.shape)} whose memory was given back")
+    return address
+
+
+def _check_memory(x: torch.Tensor) -> None:
+    if x.device.type == "cpu" and x.layout == torch.strided and x.numel():
+        _address(x, x.itemsize)
 
 
 def exact_product(whole: torch.Tensor, matrix: torch.Tensor) -> torch.Tensor:

@@ -34,8 +34,8 @@ def set_words(sets: NDArray[np.bool_]) -> NDArray[np.uint16]:
     for j in range(min(SET_INPUTS, inputs)):
         some = sets[:, j::SET_INPUTS].T
         words[: len(some), :outputs] |= some.astype(np.uint16) << np.uint16(j)
-    blocks = words.reshape(len(words), -1, SET_OUTPUTS).transpose(1, 0, 2)
-    return aligned(blocks)
+    blocks = words.reshape(len(words), words.shape[1] // SET_OUTPUTS, SET_OUTPUTS)
+    return aligned(blocks.transpose(1, 0, 2))
 
 
 def set_bytes(sets: NDArray[np.bool_]) -> NDArray[np.uint8]:
@@ -59,7 +59,7 @@ def code_bytes(codes: NDArray[np.uint8]) -> NDArray[np.uint8]:
     outputs, inputs = codes.shape
     filled = np.zeros((_up(outputs, CODE_OUTPUTS), _up(inputs, 4)), np.uint8)
     filled[:outputs, :inputs] = codes
-    parts = filled.reshape(-1, 4, 4, 16, filled.shape[1] // 4, 4)
+    parts = filled.reshape(len(filled) // CODE_OUTPUTS, 4, 4, 16, filled.shape[1] // 4, 4)
     packed = np.zeros((*parts.shape[:2], *parts.shape[3:]), np.uint8)
     for f in range(4):
         packed |= parts[:, :, f] << np.uint8(2 * f)
@@ -75,7 +75,7 @@ def nibble_bytes(codes: NDArray[np.uint8]) -> NDArray[np.uint8]:
     outputs, inputs = codes.shape
     filled = np.zeros((_up(outputs, NIBBLE_OUTPUTS), _up(inputs, 4)), np.uint8)
     filled[:outputs, :inputs] = codes
-    parts = filled.reshape(-1, 4, 2, 16, filled.shape[1] // 4, 4)
+    parts = filled.reshape(len(filled) // NIBBLE_OUTPUTS, 4, 2, 16, filled.shape[1] // 4, 4)
     packed = parts[:, :, 0] | parts[:, :, 1] << np.uint8(4)
     return aligned(packed.transpose(0, 3, 1, 2, 4))
 
@@ -92,6 +92,22 @@ def lookup_words(codes: NDArray[np.uint8], bits: int) -> NDArray[np.uint32]:
     for s in range(held):
         words |= filled[s::held] << np.uint32(bits * s)
     return aligned(words).reshape(words.shape)
+
+
+def lookup_books(columns: NDArray[np.float32], words: int, bits: int) -> NDArray[np.float32]:
+    """Codebooks by input, (m, d, K), filled up to whole words and registers.
+
+    Flat: (``words`` times 32 / bits, d, 2^bits).
+    """
+    count, width, codewords = columns.shape
+    books = np.zeros((words * (32 // bits), width, 1 << bits), np.float32)
+    books[:count, :, :codewords] = columns
+    return books.reshape(-1)
+
+
+def code_bits(codewords: int) -> int:
+    """Of a code in a word: at least four, as a register holds 16 entries."""
+    return max(4, (codewords - 1).bit_length())
 
 
 def digit_codes(digits: NDArray[np.uint8], base: int, width: int) -> NDArray[np.uint8]:

@@ -16,12 +16,13 @@ import torch
 from numpy.typing import NDArray
 
 from methods.kernels.books import FewValues, Loop
+from methods.kernels.exponents import check_exponents, levels, stored_scale
 from methods.kernels.low_precision import LowPrecisionRows
 from methods.kernels.packing import NIBBLE_OUTPUTS, nibble_bytes
 
-TOLERANCE = 5e-7
-"""Of each output's sum of magnitudes, with float activations."""
 HALF_BYTE = 4
+EXACT_BITS = 53
+"""Of a whole number in float64."""
 
 
 class PowerOfTwoRows(LowPrecisionRows):
@@ -34,16 +35,19 @@ class PowerOfTwoRows(LowPrecisionRows):
         are e - ``least`` + 1.
 
         Raises:
-            ValueError: not a matrix of such codes, or 2^24 inputs or more.
+            ValueError: not a matrix of such codes, exponents or a scale whose products are not
+                finite and normal in float32, or 2^24 inputs or more.
         """
         sign = 1 << (bits - 1)
         if codes.ndim != 2 or codes.dtype != np.uint8 or not 2 <= bits <= 8:
             raise ValueError(f"{codes.dtype} of shape {codes.shape} is no matrix of codes")
         if codes.size and (int(codes.max()) >= 2 * sign or bool((codes == sign).any())):
             raise ValueError(f"a code is {sign}, which stands for no weight, or has no {bits} bits")
+        stored = stored_scale(scale)
+        check_exponents(stored, least, levels(bits))
         super().__init__(codes.shape[0], codes.shape[1])
         self.codes = np.ascontiguousarray(codes)
-        self.bits, self.least, self.scale = bits, least, float(np.float32(scale))
+        self.bits, self.least, self.scale = bits, int(least), stored
         places = self.codes & np.uint8(sign - 1)
         used = places[places > 0]
         self.low = int(used.min()) - 1 if used.size else 0
@@ -81,9 +85,13 @@ class PowerOfTwoRows(LowPrecisionRows):
     @cached_property
     def _ranges(self) -> list[tuple[int, int]]:
         """First exponent, above ``least``, and count of those whose sums fit 64 bits together."""
-        most = 63 - 7 - max(1, self.shape[1]).bit_length()
+        most = self._most(63)
         ends = range(self.low, self.low + self.span, most)
         return [(first, min(most, self.low + self.span - first)) for first in ends]
+
+    def _most(self, bits: int) -> int:
+        """So many exponents have sums of int8 activations below 2^bits."""
+        return bits - 7 - max(1, self.shape[1]).bit_length()
 
     @property
     def _by_halves(self) -> bool:
@@ -120,8 +128,8 @@ class PowerOfTwoRows(LowPrecisionRows):
 
     @cached_property
     def _few_values(self) -> FewValues:
-        powers = np.ldexp(np.float32(self.scale), np.arange(7) + self.least)
-        powers[(1 << self.bits) // 2 - 1 :] = 0  # beyond those of fewer bits
+        powers, count = np.zeros(7, np.float32), levels(self.bits)
+        powers[:count] = np.ldexp(np.float32(self.scale), np.arange(count) + self.least)
         none = np.zeros(1, np.float32)
         return FewValues(self._half_byte_codes, np.concatenate([none, powers, none, -powers]))
 
@@ -161,12 +169,20 @@ class PowerOfTwoRows(LowPrecisionRows):
             elif found.size and self.shape[1]:
                 self._sum_compiled(self._filled(whole.numpy()), first, count, found)
             return torch.from_numpy(found)
+        sums = torch.zeros(len(whole), self.shape[0], dtype=torch.int64, device=whole.device)
+        most = self._most(EXACT_BITS)
+        for start in range(0, count, most):
+            matrix = self._powers(first + start, min(most, count - start)).to(whole.device)
+            # In float64, as not all devices have products of whole numbers.
+            sums += (whole.double() @ matrix.T).to(torch.int64) << start
+        return sums if self.wide else sums.to(torch.int32)
+
+    def _powers(self, first: int, count: int) -> torch.Tensor:
+        """The weights of ``count`` exponents from ``first`` on, over the first; others are 0."""
         places = (self.codes & np.uint8(self._sign - 1)).astype(np.int64) - 1 - first
         counts = (places >= 0) & (places < count)
-        powers = np.left_shift(np.int64(1), np.where(counts, places, 0)) * counts
-        signed = torch.from_numpy(np.where(self.codes >= self._sign, -powers, powers))
-        sums = whole.to(torch.int64) @ signed.T.to(whole.device)
-        return sums if self.wide else sums.to(torch.int32)
+        powers = np.ldexp(1.0, np.where(counts, places, 0)) * counts
+        return torch.from_numpy(np.where(self.codes >= self._sign, -powers, powers))
 
     def _sum_compiled(
         self, whole: NDArray[np.int8], first: int, count: int, out: NDArray[Any]

@@ -17,9 +17,6 @@ from methods.kernels.books import FewValues, Loop
 from methods.kernels.low_precision import LowPrecisionRows, exact_product
 from methods.kernels.packing import SET_OUTPUTS, code_bytes, set_bytes, set_words
 
-TOLERANCE = 5e-7
-"""Of each output's sum of magnitudes, with float activations."""
-
 
 class TernaryRows(LowPrecisionRows):
     """The run-time form of a matrix (outputs, inputs) of entries +positive, 0 and -negative."""

@@ -2,6 +2,7 @@
 
 import itertools
 import json
+from functools import partial
 from statistics import geometric_mean
 
 import numpy as np
@@ -48,10 +49,12 @@ def test_rows_are_complete_and_the_summary_is_theirs(avx512, monkeypatch):
         assert row.ratio == row.peer_us / row.ours_us > 0
         assert row.low <= row.high
         assert row.ours_bytes > 0
+        assert (row.outputs, row.inputs) == (48, 40)
         assert row.peer_bytes == 48 * 40 * (4 if row.peer == DENSE else 1)
         assert row.way in (["linear", "mv"] if row.peer == DENSE else ["quantize_dynamic"])
     document = json.loads(json.dumps(report.as_json(), allow_nan=False))
-    needed = {"case", "peer", "ours_us", "peer_us", "ratio", "low", "high", "threads", "cache"}
+    needed = {"case", "peer", "ours_us", "peer_us", "ratio", "low", "high", "threads", "cache",
+              "outputs", "inputs"}  # fmt: skip
     assert all(needed <= set(row) for row in document["results"])
     assert set(document["summary"]) == set(PEERS)
     assert set(document["summary_by_cache"]) == {"warm", "cold"}
@@ -93,13 +96,33 @@ def test_cold_copies_take_turns_and_lie_apart(monkeypatch):
             assert len(made) == max(2, -(-4 * 2000 // side.weight_bytes))
             for _ in range(len(made) + 1):
                 assert torch.equal(cold(), side.product())
-        own, other = layer.rows, layer.rows.with_own_layout()
-        for name in {"_packed", "_few_values"} & set(vars(own)):
-            first, second = vars(own)[name], vars(other)[name]
-            if name == "_packed":
-                assert not np.shares_memory(first, second)
-            else:
-                assert first is not second
+
+
+def arrays_read(rows, int8):
+    """All arrays that the compiled product is bound to, the weights first."""
+    loop = rows._int8_loop if int8 else rows._float_loop
+    if not isinstance(loop, partial):  # a method, which looks its weights up
+        assert loop.__self__ is rows
+        return [rows._packed]
+    return [held for held in loop.args if isinstance(held, np.ndarray)]
+
+
+@pytest.mark.parametrize("avx512", ["0", "1"])
+def test_copies_read_weights_of_their_own(avx512, monkeypatch):
+    """The layout that a product is bound to lies elsewhere, and holds the same."""
+    numba_or_skip()
+    monkeypatch.setenv(lookup.VARIABLE, avx512)
+    for case in SMALL:
+        layer = case.draw(np.random.default_rng(0))
+        layer.ours.product()
+        other = layer.rows.with_own_layout()
+        first, second = (arrays_read(rows, layer.int8)[0] for rows in (layer.rows, other))
+        assert first.nbytes >= 48 * 40 // 8
+        assert first.ctypes.data != second.ctypes.data
+        assert not np.shares_memory(first, second)
+        np.testing.assert_array_equal(first, second)
+        if case.name == "power-of-two-int8" and layer.rows.path == "avx512-vnni":
+            assert first is layer.rows._nibbles
 
 
 def test_a_product_that_is_wrong_is_not_timed(monkeypatch):
@@ -178,7 +201,14 @@ def test_the_command_prints_a_table_for_people():
     numba_or_skip()
     done = run()
     assert done.exit_code == 0, done.output
-    for words in ("ternary-int8-two", "power-of-two", "cold", "geometric mean", "peer / ours"):
+    for words in (
+        "48 x 40",
+        "ternary-int8-two",
+        "power-of-two",
+        "cold",
+        "geometric mean",
+        "peer / ours",
+    ):
         assert words in done.stdout
 
 

@@ -6,9 +6,8 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from methods.formats.uniform import Uniform
 from methods.kernels.activations import rounded
-from methods.kernels.binary import TOLERANCE, BinaryRows
+from methods.kernels.binary import BinaryRows
 
 PATHS = ["avx512-vnni", "loops", "torch"]
 
@@ -45,7 +44,7 @@ def test_products_of_any_size(choose, path, shape, rows, by_output, seed):
         weight = held.decode(x.device).double()
         found, expected = held.product(x), x.double() @ weight.T
         assert found.dtype == torch.float32
-        allowed = TOLERANCE * (x.double().abs() @ weight.abs().T)
+        allowed = held.tolerance * (x.double().abs() @ weight.abs().T)
         assert bool(((found - expected).abs() <= allowed).all())
         whole, scales = rounded(x)
         sums = whole.numpy().astype(np.int64) @ signs_of(held).T
@@ -109,19 +108,3 @@ def test_what_is_no_binary_matrix_is_refused():
     ]:  # fmt: skip
         with pytest.raises(ValueError):
             BinaryRows(matrix, scales)
-
-
-@pytest.mark.parametrize("granularity", ["tensor", "channel"])
-def test_single_bits_of_a_uniform_tensor_run_here(path, granularity, monkeypatch):
-    """Decoded, they would be looked at by ``decode``; groups, zero points and filters still are."""
-    generator = np.random.default_rng(3)
-    codes, count = generator.integers(0, 2, 60), 1 if granularity == "tensor" else 5
-    held = Uniform((5, 12), codes, generator.random(count), bits=1, granularity=granularity)
-    x = torch.from_numpy(generator.standard_normal((2, 12)).astype(np.float32))
-    expected = x @ held.decode().T
-    monkeypatch.setattr(Uniform, "decode", None)
-    torch.testing.assert_close(held.multiply(x), expected)
-    grouped = Uniform((5, 12), codes, generator.random(10), bits=1, granularity="group",
-                      group_size=6)  # fmt: skip
-    with pytest.raises(TypeError):
-        grouped.multiply(x)

@@ -1,13 +1,16 @@
 """Products by shifts on each path: exact sums of 32 and 64 bits, ranges, float ones, bad input."""
 
+import warnings
+
 import numpy as np
 import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from torch.utils._python_dispatch import TorchDispatchMode
 
 from methods.kernels.activations import rounded
-from methods.kernels.power_of_two import TOLERANCE, PowerOfTwoRows
+from methods.kernels.power_of_two import PowerOfTwoRows
 
 PATHS = ["avx512-vnni", "avx512", "loops", "torch"]
 
@@ -54,7 +57,7 @@ def test_products_of_any_size(choose, path, shape, rows, bits, scale, seed):
         weight = held.decode(x.device).double()
         found, expected = held.product(x), x.double() @ weight.T
         assert found.dtype == torch.float32
-        allowed = TOLERANCE * (x.double().abs() @ weight.abs().T)
+        allowed = held.tolerance * (x.double().abs() @ weight.abs().T)
         assert bool(((found - expected).abs() <= allowed).all())
         whole, scales = rounded(x)
         wide = whole.numpy().astype(object) @ whole_weights(held).T
@@ -98,6 +101,28 @@ def test_exponents_far_apart_are_summed_in_ranges(path):
         held.integer_product(x.to(torch.int8))
 
 
+class NoWholeProducts(TorchDispatchMode):
+    """Refuses matrix products of whole numbers, as torch does on CUDA."""
+
+    def __torch_dispatch__(self, func, types, args=(), kwargs=None):
+        if "mm" in str(func) and not args[0].is_floating_point():
+            raise NotImplementedError(f"{func} of {args[0].dtype}")
+        return func(*args, **(kwargs or {}))
+
+
+@pytest.mark.parametrize("span", [1, 7, 40, 44, 45, 53])
+def test_torch_sums_whole_numbers_in_float64_alone(choose, monkeypatch, span):
+    """Five inputs: 43 exponents have sums that float64 holds, and more are split."""
+    choose("torch", monkeypatch)
+    codes = np.array([[1, span, span, span, span], [span + 128, 1, 0, 129, span]], np.uint8)
+    held = PowerOfTwoRows(codes, 8, -20)
+    x = np.array([[-128] * 5, [127, 1, -3, 5, 127]], np.int8)
+    with NoWholeProducts():
+        sums = held.integer_product(torch.from_numpy(x))
+    assert sums.dtype == (torch.int64 if held.wide else torch.int32)
+    assert sums.tolist() == (x.astype(object) @ whole_weights(held).T).tolist()
+
+
 def test_worked_numbers(path):
     """Weights 4, -1, 0 and -0.5."""
     held = PowerOfTwoRows(np.array([[4, 10, 0, 9]], np.uint8), 4, -1)
@@ -135,6 +160,27 @@ def test_shapes_and_bytes(path):
                 assert torch.equal(product(torch.ones(2, inputs)), torch.zeros(2, outputs))
     zero = PowerOfTwoRows(np.zeros((3, 5), np.uint8), 3, 0)
     assert torch.equal(zero.product_int8(torch.ones(1, 5)), torch.zeros(1, 3))
+
+
+@pytest.mark.parametrize("bits", [2, 3, 4, 8])
+def test_the_largest_exponents_give_no_warning(path, bits):
+    """A register has seven exponents; of fewer bits some of those would be none of float32's."""
+    least = 127 - ((1 << (bits - 1)) - 2)
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        held = PowerOfTwoRows(np.ones((2, 3), np.uint8), bits, least)
+        for product in (held.product, held.product_int8):
+            assert product(torch.tensor([[0.5, 0.0, 0.0]])).tolist() == [[2.0 ** (least - 1)] * 2]
+
+
+@pytest.mark.parametrize(
+    ("least", "scale"),
+    [(-127, 1.0), (126, 1.0), (0, 0.0), (0, -1.0), (0, np.nan), (0, np.inf), (0, 1e39),
+     (0, 1e-40), (-126, 0.5), (125, 2.0)],
+)  # fmt: skip
+def test_exponents_and_scales_that_are_not_normal_are_refused(least, scale):
+    with pytest.raises(ValueError, match="allowed" if least else "the scale is"):
+        PowerOfTwoRows(np.ones((2, 3), np.uint8), 3, least, scale)
 
 
 def test_what_is_no_such_matrix_is_refused():
