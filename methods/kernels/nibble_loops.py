@@ -13,7 +13,6 @@ import numpy as np
 from numba import types
 from numba.extending import intrinsic
 
-from methods.kernels.activation_loops import round_row, rows_at
 from methods.kernels.packing import NIBBLE_OUTPUTS
 from methods.kernels.vectors import BYTES, INDEX, LANES, WORD, WORDS, Vectors, data, tools
 
@@ -81,35 +80,3 @@ def _whole_sums(words: Any, table: Any, offsets: Any, whole: Any, sums: Any) -> 
 
 
 whole_sums: Any = numba.njit(nogil=True, cache=True)(_whole_sums)
-
-
-def _integers(words: Any, table: Any, offsets: Any, x: Any, out: Any) -> None:
-    """``x`` (rows, inputs) int8 to ``out`` (rows, outputs) int32."""
-    whole = np.zeros((x.shape[1] + 3) // 4 * 4, np.int8)
-    sums = np.empty(offsets.size, np.int32)
-    for row in range(x.shape[0]):
-        whole[: x.shape[1]] = x[row]
-        whole_sums(words, table, offsets, whole, sums)
-        out[row] = sums[: out.shape[1]]
-
-
-def _product(
-    words: Any, table: Any, offsets: Any, power: float, scale: float, address: int, inputs: int,
-    out: Any,
-) -> None:  # fmt: skip
-    """Rows of so many inputs, float32 at ``address``, to ``out`` (rows, outputs) float32.
-
-    A weight is ``power`` times ``scale`` times a byte of ``table``.
-    """
-    x = rows_at(address, out.shape[0], inputs)
-    whole = np.zeros((inputs + 3) // 4 * 4, np.int8)
-    sums = np.empty(offsets.size, np.int32)
-    for row in range(out.shape[0]):
-        factor = round_row(x[row], whole) * scale
-        whole_sums(words, table, offsets, whole, sums)
-        for o in range(out.shape[1]):
-            out[row, o] = np.float32(np.float64(sums[o]) * power * factor)
-
-
-integers: Any = numba.njit(nogil=True, cache=True)(_integers)
-product: Any = numba.njit(nogil=True, cache=True)(_product)

@@ -162,10 +162,12 @@ class PowerOfTwoRows(LowPrecisionRows):
         if self._compiled and whole.device.type == "cpu":
             found: NDArray[Any] = np.zeros((len(whole), self.shape[0]), kind)
             if found.size and self.shape[1] and self._by_dots:
-                from methods.kernels import nibble_loops
+                from methods.kernels import dot_loops
 
                 table, offsets = self._whole_values
-                nibble_loops.integers(self._nibbles, table, offsets, whole.numpy(), found)
+                dot_loops.integers(
+                    self._nibbles, table, offsets, offsets.size, whole.numpy(), found
+                )
             elif found.size and self.shape[1]:
                 self._sum_compiled(self._filled(whole.numpy()), first, count, found)
             return torch.from_numpy(found)
@@ -217,11 +219,12 @@ class PowerOfTwoRows(LowPrecisionRows):
     def _int8_loop(self) -> Loop:
         if not self._by_dots:
             return self._shift_rows
-        from methods.kernels import nibble_loops
+        from methods.kernels import dot_loops
 
         table, offsets = self._whole_values
+        codes = (self._nibbles, table, offsets, offsets.size)
         power = 2.0 ** (self.low + self.least)
-        return partial(nibble_loops.product, self._nibbles, table, offsets, power, self.scale)
+        return partial(dot_loops.product, *codes, power, self.scale)
 
     def _shift_rows(self, address: int, inputs: int, out: NDArray[np.float32]) -> None:
         from methods.kernels import power_of_two_loops

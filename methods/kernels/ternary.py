@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 
 from methods.kernels.books import FewValues, Loop
 from methods.kernels.low_precision import LowPrecisionRows, exact_product
-from methods.kernels.packing import SET_OUTPUTS, code_bytes, set_bytes, set_words
+from methods.kernels.packing import CODE_OUTPUTS, SET_OUTPUTS, code_bytes, set_bytes, set_words
 
 
 class TernaryRows(LowPrecisionRows):
@@ -58,13 +58,13 @@ class TernaryRows(LowPrecisionRows):
         whole = self._as_bytes(x)
         if not self._compiled or whole.device.type != "cpu":
             return self._torch_sums(whole)
-        from methods.kernels import ternary_loops
+        from methods.kernels import dot_loops, ternary_loops
 
         found = [np.zeros((len(x), self.shape[0]), np.int32) for _ in range(2)]
         if not x.numel() or not self.shape[0]:
             pass
         elif self._by_codes:
-            ternary_loops.code_integers(self._packed, whole.numpy(), found[0])
+            dot_loops.integers(self._packed, None, None, self._places, whole.numpy(), found[0])
         else:
             ternary_loops.set_integers(self._packed, whole.numpy(), *found)
         if self.one_scale:
@@ -82,6 +82,11 @@ class TernaryRows(LowPrecisionRows):
     @property
     def _by_codes(self) -> bool:
         return self.one_scale and self.path == "avx512-vnni"
+
+    @property
+    def _places(self) -> int:
+        """Outputs of ``code_bytes``."""
+        return -(-self.shape[0] // CODE_OUTPUTS) * CODE_OUTPUTS
 
     @cached_property
     def _packed(self) -> NDArray[Any]:
@@ -108,10 +113,11 @@ class TernaryRows(LowPrecisionRows):
 
     @cached_property
     def _int8_loop(self) -> Loop:
-        from methods.kernels import ternary_loops
+        from methods.kernels import dot_loops, ternary_loops
 
         if self._by_codes:
-            return partial(ternary_loops.code_product, self._packed, self.positive)
+            codes = (self._packed, None, None, self._places)
+            return partial(dot_loops.product, *codes, 1.0, self.positive)
         return partial(ternary_loops.set_product, self._packed, self.positive, self.negative)
 
     def _int8_torch(self, whole: torch.Tensor, scales: torch.Tensor) -> torch.Tensor:

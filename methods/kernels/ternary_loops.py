@@ -93,28 +93,6 @@ def _whole_sums(words: Any, whole: Any, sums: Any) -> None:
 whole_sums: Any = numba.njit(nogil=True, cache=True)(_whole_sums)
 
 
-def _code_integers(words: Any, x: Any, out: Any) -> None:
-    """``x`` (rows, inputs) int8 times the signs to ``out`` (rows, outputs) int32."""
-    whole = np.zeros((x.shape[1] + 3) // 4 * 4, np.int8)
-    sums = np.empty((out.shape[1] + OUTPUTS - 1) // OUTPUTS * OUTPUTS, np.int32)
-    for row in range(x.shape[0]):
-        whole[: x.shape[1]] = x[row]
-        whole_sums(words, whole, sums)
-        out[row] = sums[: out.shape[1]]
-
-
-def _code_product(words: Any, scale: float, address: int, inputs: int, out: Any) -> None:
-    """Rows of so many inputs, float32 at ``address``, to ``out`` (rows, outputs) float32."""
-    x = rows_at(address, out.shape[0], inputs)
-    whole = np.zeros((inputs + 3) // 4 * 4, np.int8)
-    sums = np.empty((out.shape[1] + OUTPUTS - 1) // OUTPUTS * OUTPUTS, np.int32)
-    for row in range(out.shape[0]):
-        factor = round_row(x[row], whole) * scale
-        whole_sums(words, whole, sums)
-        for o in range(out.shape[1]):
-            out[row, o] = np.float32(np.float64(sums[o]) * factor)
-
-
 def _set_integers(packed: Any, x: Any, plus: Any, minus: Any) -> None:
     """``x`` (rows, inputs) int8 over two sets to ``plus`` and ``minus`` (rows, outputs) int32.
 
@@ -148,7 +126,5 @@ def _set_product(
                 out[row, o] = np.float32((positive * plus - negative * minus) * scale)
 
 
-code_integers: Any = numba.njit(nogil=True, cache=True)(_code_integers)
-code_product: Any = numba.njit(nogil=True, cache=True)(_code_product)
 set_integers: Any = numba.njit(nogil=True, cache=True)(_set_integers)
 set_product: Any = numba.njit(nogil=True, cache=True)(_set_product)
