@@ -7,6 +7,12 @@ import typer
 from netcompress.commands.records import JsonFlag
 from netcompress.output import print_json, print_table, print_text, remark
 
+Peers = Annotated[
+    list[str] | None,
+    typer.Option("--peers", metavar="NAME", help="Only peers with this in their name."),
+]
+Rounds = Annotated[int, typer.Option(min=1, max=1000, help="In each, all take their turn.")]
+
 bench_app = typer.Typer(
     name="bench", help="We against peers, alternately in one process.", no_args_is_help=True
 )
@@ -28,13 +34,8 @@ def eie(
         list[str] | None,
         typer.Option("--layer", metavar="NAME", help="Of Table III, repeatable; default: all."),
     ] = None,
-    peers: Annotated[
-        list[str] | None,
-        typer.Option("--peers", metavar="NAME", help="Only peers with this in their name."),
-    ] = None,
-    rounds: Annotated[
-        int, typer.Option(min=1, max=1000, help="In each, all take their turn.")
-    ] = 15,
+    peers: Peers = None,
+    rounds: Rounds = 15,
     as_json: JsonFlag = False,
 ) -> None:
     """The EIE model against literal loops over cycles, compiled by numba, on one thread.
@@ -60,13 +61,8 @@ def kernels(
         list[str] | None,
         typer.Option("--case", metavar="NAME", help="With this in its name, repeatable."),
     ] = None,
-    peers: Annotated[
-        list[str] | None,
-        typer.Option("--peers", metavar="NAME", help="Only peers with this in their name."),
-    ] = None,
-    rounds: Annotated[
-        int, typer.Option(min=1, max=1000, help="In each, all take their turn.")
-    ] = 15,
+    peers: Peers = None,
+    rounds: Rounds = 15,
     threads: Annotated[int, typer.Option(min=1, max=1024, help="Of torch; ours have one.")] = 1,
     as_json: JsonFlag = False,
 ) -> None:

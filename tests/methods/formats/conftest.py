@@ -1,12 +1,15 @@
 """The laws that hold for every format."""
 
-from collections.abc import Callable
+import tracemalloc
+from collections.abc import Callable, Iterable
+from typing import Any
 
 import pytest
 import torch
+from hypothesis import strategies as st
 from torch.nn import functional
 
-from methods.formats.format import Format
+from methods.formats.format import Format, FormatError
 
 
 def _close(
@@ -49,6 +52,65 @@ def _hold_convolution(
     wanted = functional.conv2d(x, dense, None, groups=groups, **geometry)
     magnitudes = functional.conv2d(x.abs(), dense.abs(), None, groups=groups, **geometry)
     _close(held.multiply(x, groups=groups, **geometry), wanted, magnitudes, held.tolerance)
+
+
+def _refuse_cut_parts(held: Format) -> None:
+    kind, shape, parts = type(held), held.shape, held.pack()
+    for part, content in parts.items():
+        with pytest.raises(FormatError):
+            kind.unpack(shape, {k: v for k, v in parts.items() if k != part})
+        for size in range(len(content)):
+            with pytest.raises(FormatError):
+                kind.unpack(shape, parts | {part: content[:size]})
+        with pytest.raises(FormatError):
+            kind.unpack(shape, parts | {part: content + b"\0"})
+
+
+def _refuse_cheaply(held: Iterable[Format], shapes: Iterable[tuple[int, ...]]) -> None:
+    tracemalloc.start()
+    try:
+        for shape in shapes:
+            for one in held:
+                with pytest.raises(FormatError):
+                    type(one).unpack(shape, one.pack())
+        refused = tracemalloc.get_traced_memory()[1]
+    finally:
+        tracemalloc.stop()
+    assert refused < 1 << 20
+
+
+def _change(data: Any, held: Format) -> Format | None:
+    """What is read where up to three bytes of one part are changed; None where it is refused."""
+    parts = dict(held.pack())
+    part = data.draw(st.sampled_from(sorted(parts)))
+    content = bytearray(parts[part])
+    for _ in range(data.draw(st.integers(1, 3))):
+        content[data.draw(st.integers(0, len(content) - 1))] = data.draw(st.integers(0, 255))
+    try:
+        found = type(held).unpack(held.shape, parts | {part: bytes(content)})
+    except FormatError:
+        return None
+    assert tuple(found.decode().shape) == held.shape
+    assert type(held).unpack(held.shape, found.pack()) == found
+    return found
+
+
+@pytest.fixture(scope="session")
+def cut_parts_are_refused() -> Callable[[Format], None]:
+    """A part that is missing, cut anywhere, or longer by a byte."""
+    return _refuse_cut_parts
+
+
+@pytest.fixture(scope="session")
+def refused_cheaply() -> Callable[..., None]:
+    """Shapes that the bytes do not fill are refused, within a megabyte for all of them."""
+    return _refuse_cheaply
+
+
+@pytest.fixture(scope="session")
+def changed() -> Callable[..., Format | None]:
+    """Changed bytes are another tensor, which comes back, or a FormatError: then None."""
+    return _change
 
 
 @pytest.fixture(scope="session")

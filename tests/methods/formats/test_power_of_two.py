@@ -1,7 +1,6 @@
 """Powers of two: laws, the nearest power by hand, exact bytes, damaged and hostile parts."""
 
 import math
-import tracemalloc
 
 import numpy as np
 import pytest
@@ -128,16 +127,10 @@ def test_weights_that_are_not_finite_are_refused():
             PowerOfTwo.from_tensor(torch.tensor([1.0]), 4, scale=bad)
 
 
-def test_missing_unknown_and_cut_parts_are_refused():
-    parts = make((7, 11), 3, 5).pack()
-    for part, content in parts.items():
-        with pytest.raises(FormatError):
-            PowerOfTwo.unpack((7, 11), {k: v for k, v in parts.items() if k != part})
-        for size in range(len(content)):
-            with pytest.raises(FormatError):
-                PowerOfTwo.unpack((7, 11), parts | {part: content[:size]})
-        with pytest.raises(FormatError):
-            PowerOfTwo.unpack((7, 11), parts | {part: content + b"\0"})
+def test_missing_unknown_and_cut_parts_are_refused(cut_parts_are_refused):
+    held = make((7, 11), 3, 5)
+    parts = held.pack()
+    cut_parts_are_refused(held)
     for shape in ((7, 12), (1, 1), (0, 3)):
         with pytest.raises(FormatError):
             PowerOfTwo.unpack(shape, parts)
@@ -158,33 +151,13 @@ def test_the_code_that_stands_for_no_weight_is_refused(bits):
         PowerOfTwo.unpack((1,), parts | {"codes": b"\x80"})
 
 
-def test_nothing_is_allocated_from_a_shape_that_the_bytes_do_not_fill():
-    parts = make((7, 11), 3, 5).pack()
-    tracemalloc.start()
-    try:
-        for shape in [(2**31,), (2**15, 2**16)]:
-            with pytest.raises(FormatError):
-                PowerOfTwo.unpack(shape, parts)
-        refused = tracemalloc.get_traced_memory()[1]
-    finally:
-        tracemalloc.stop()
-    assert refused < 1 << 20
+def test_nothing_is_allocated_from_a_shape_that_the_bytes_do_not_fill(refused_cheaply):
+    refused_cheaply([make((7, 11), 3, 5)], [(2**31,), (2**15, 2**16)])
 
 
 @settings(max_examples=150, deadline=None)
 @given(st.data(), widths)
-def test_changed_parts_are_another_tensor_or_a_format_error(data, bits):
+def test_changed_parts_are_another_tensor_or_a_format_error(changed, data, bits):
     held = make((9, 13), bits, data.draw(st.integers(0, 20)))
-    parts = dict(held.pack())
-    part = data.draw(st.sampled_from(sorted(parts)))
-    content = bytearray(parts[part])
-    for _ in range(data.draw(st.integers(1, 3))):
-        content[data.draw(st.integers(0, len(content) - 1))] = data.draw(st.integers(0, 255))
-    try:
-        found = PowerOfTwo.unpack(held.shape, parts | {part: bytes(content)})
-    except FormatError:
-        return
-    dense = found.decode()
-    assert tuple(dense.shape) == held.shape
-    assert bool(dense.isfinite().all())
-    assert PowerOfTwo.unpack(held.shape, found.pack()) == found
+    found = changed(data, held)
+    assert found is None or bool(found.decode().isfinite().all())
